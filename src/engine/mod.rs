@@ -1,0 +1,9 @@
+//! What runs in a worker process: blocking, owns all C code.
+//!
+//! Owns decoding, scaling and encoding. Never knows jobs, names, stores or sockets: it is handed a
+//! `VideoBatch` and a `Deliver`, and says how it ended.
+
+pub mod capture;
+pub mod encode;
+pub mod media;
+pub mod picture;

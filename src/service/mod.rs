@@ -1,0 +1,10 @@
+//! The daemon: async, safe Rust, never touches a byte of a video.
+//!
+//! Owns the API, the queue, the published files and the callbacks.
+//! Never decodes: it hands a `VideoBatch` and a descriptor to the bridge.
+
+pub mod clock;
+pub mod objects;
+pub mod settings;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,219 @@
+//! The fence around durable state: every row, every transition.
+//!
+//! Owns the queue's state machine; no SQL exists outside this folder. Never makes an id, a token or a time:
+//! they come in as arguments. A method returns after its transaction is durable.
+//!
+//! ```text
+//!             submit                claim                 finish (all points decided)
+//!   (nothing) ------> queued ------------------> running ------------------------> succeeded | failed
+//!                       ^  \                      |   \
+//!                       |   \ cancel              |    \ cancel
+//!                       |    `----> cancelled <---|-----'
+//!                       |                         |
+//!                       `------ release ----------'     release: back at no cost, or with an attempt charged
+//!                               new incarnation         requeue: failed | cancelled -> queued, attempts 0
+//! ```
+//!
+//! Every change of a running job is guarded by its claim token; a change that finds no row says so and
+//! changes nothing. A claim is void once its incarnation is not the running one.
+
+pub mod rows;
+
+use crate::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId};
+use crate::model::job::Failure;
+use rows::*;
+
+/// Durable state, whatever keeps it.
+#[derive(Clone, Debug)]
+pub enum Store {}
+
+/// Why the store could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another value holds a name that must be unique.
+    #[error("{what} is taken")]
+    Taken { what: String },
+    /// Busy, full, read-only or gone; trying again later may help.
+    #[error("failed to {doing}: {reason}")]
+    Unavailable { doing: &'static str, reason: String },
+    /// The file on disk is not one that this release can use.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+#[allow(clippy::unused_async, unused_variables)]
+impl Store {
+    // ---- keys ----
+    pub async fn add_key(&self, key: &AccessKey) -> Result<()> {
+        unimplemented!()
+    }
+    pub async fn key(&self, id: &str) -> Result<Option<AccessKey>> {
+        unimplemented!()
+    }
+    pub async fn keys(&self) -> Result<Vec<AccessKey>> {
+        unimplemented!()
+    }
+    /// False when there is no such key.
+    pub async fn set_key_enabled(&self, id: &str, enabled: bool) -> Result<bool> {
+        unimplemented!()
+    }
+    pub async fn admit(&self, admission: Admission) -> Result<Admitted> {
+        unimplemented!()
+    }
+
+    // ---- videos ----
+    /// Returns the id and whether it is new: the same file of the same account keeps its id.
+    pub async fn register_video(&self, video: Video) -> Result<(VideoId, bool)> {
+        unimplemented!()
+    }
+    pub async fn video(&self, account: AccountId, video: &VideoRef) -> Result<Option<Video>> {
+        unimplemented!()
+    }
+    /// What a walk found out: D, and the file's size.
+    pub async fn set_video_facts(
+        &self,
+        id: &VideoId,
+        duration_ms: Option<i64>,
+        size: i64,
+        now_ms: i64,
+    ) -> Result<()> {
+        unimplemented!()
+    }
+
+    // ---- jobs ----
+    pub async fn submit(&self, job: NewJob) -> Result<()> {
+        unimplemented!()
+    }
+    /// Of this account only when one is given.
+    pub async fn job(&self, account: Option<AccountId>, id: &JobId) -> Result<Option<Job>> {
+        unimplemented!()
+    }
+    pub async fn points(&self, id: &JobId) -> Result<Vec<PointRow>> {
+        unimplemented!()
+    }
+    pub async fn sheets(&self, id: &JobId) -> Result<Vec<SheetRow>> {
+        unimplemented!()
+    }
+    /// Newest first.
+    pub async fn jobs(&self, state: Option<JobState>, limit: u32) -> Result<Vec<Job>> {
+        unimplemented!()
+    }
+    /// The latest submitted successful job of a video that has images of this kind.
+    pub async fn latest_job(&self, video: &VideoId, kind: SnapshotKind) -> Result<Option<Job>> {
+        unimplemented!()
+    }
+    /// True when it was queued or running.
+    pub async fn cancel(&self, id: &JobId, now_ms: i64) -> Result<bool> {
+        unimplemented!()
+    }
+    /// True when it had failed or was cancelled; attempts start anew.
+    pub async fn requeue(&self, id: &JobId, now_ms: i64) -> Result<bool> {
+        unimplemented!()
+    }
+
+    // ---- the queue ----
+    /// Makes this incarnation the running one; claims of every other are void and their jobs queued again
+    /// at no cost. Returns how many jobs came back.
+    pub async fn start_incarnation(&self, incarnation: &Incarnation, now_ms: i64) -> Result<u64> {
+        unimplemented!()
+    }
+    pub async fn beat(&self, incarnation: &Incarnation, now_ms: i64) -> Result<()> {
+        unimplemented!()
+    }
+    /// One head an account, leaving out the videos in `busy`. Cheap whatever the queue's length.
+    pub async fn due_heads(&self, now_ms: i64, busy: &[VideoId]) -> Result<Vec<DueHead>> {
+        unimplemented!()
+    }
+    /// Claims everything due of one video, at most `JOBS_PER_BATCH_MAX` jobs, oldest first. When the oldest
+    /// due job is on its last attempt it is claimed alone; others on their last attempt are left for later.
+    pub async fn claim(
+        &self,
+        account: AccountId,
+        video: &VideoId,
+        token: &ClaimToken,
+        incarnation: &Incarnation,
+        now_ms: i64,
+    ) -> Result<Option<Claim>> {
+        unimplemented!()
+    }
+    /// Puts running jobs of this claim back into the queue; `charge` costs each an attempt.
+    /// Returns those that were still ours, with their attempts.
+    pub async fn release(
+        &self,
+        token: &ClaimToken,
+        jobs: &[JobId],
+        charge: bool,
+        due_ms: i64,
+    ) -> Result<Vec<(JobId, u32)>> {
+        unimplemented!()
+    }
+    /// Which jobs of this claim were cancelled meanwhile.
+    pub async fn cancelled(&self, token: &ClaimToken, jobs: &[JobId]) -> Result<Vec<JobId>> {
+        unimplemented!()
+    }
+    /// One transaction: state, points, sheets, outbox row. False when the claim no longer held: nothing changed.
+    pub async fn finish(&self, job: FinishedJob) -> Result<bool> {
+        unimplemented!()
+    }
+
+    // ---- callbacks ----
+    pub async fn callback_settings(&self, account: AccountId) -> Result<Option<CallbackSettings>> {
+        unimplemented!()
+    }
+    pub async fn set_callback_settings(&self, account: AccountId, settings: &CallbackSettings) -> Result<()> {
+        unimplemented!()
+    }
+    /// False when there were none.
+    pub async fn delete_callback_settings(&self, account: AccountId) -> Result<bool> {
+        unimplemented!()
+    }
+    /// Pending rows whose time has come, oldest first.
+    pub async fn due_deliveries(&self, now_ms: i64, limit: u32) -> Result<Vec<DeliveryRow>> {
+        unimplemented!()
+    }
+    /// When the next pending row is due.
+    pub async fn next_delivery_ms(&self) -> Result<Option<i64>> {
+        unimplemented!()
+    }
+    pub async fn delivery_done(&self, event_id: &str, now_ms: i64) -> Result<()> {
+        unimplemented!()
+    }
+    /// Counts the attempt; without a `next_ms` the row is dead.
+    pub async fn delivery_failed(&self, event_id: &str, error: &str, next_ms: Option<i64>) -> Result<()> {
+        unimplemented!()
+    }
+    pub async fn deliveries(&self, state: Option<DeliveryState>, limit: u32) -> Result<Vec<DeliveryRow>> {
+        unimplemented!()
+    }
+    pub async fn delivery(&self, event_id: &str) -> Result<Option<DeliveryRow>> {
+        unimplemented!()
+    }
+    /// Pending again, due now, attempts from 0. False when there is no such row.
+    pub async fn redeliver(&self, event_id: &str, now_ms: i64) -> Result<bool> {
+        unimplemented!()
+    }
+
+    // ---- numbers and health ----
+    pub async fn counts(&self) -> Result<Counts> {
+        unimplemented!()
+    }
+    /// A real write through the writer: for readiness and the watchdog.
+    pub async fn check(&self, now_ms: i64) -> Result<()> {
+        unimplemented!()
+    }
+    /// Running or queued jobs, for the sweep of temp files: which of these ids still wait for an end.
+    pub async fn unfinished(&self, ids: &[JobId]) -> Result<Vec<JobId>> {
+        unimplemented!()
+    }
+    /// Forgets nonces that expired.
+    pub async fn prune(&self, now_ms: i64) -> Result<()> {
+        unimplemented!()
+    }
+}
+
+/// A failure as two words and a text, the way rows keep it.
+pub fn failure_words(failure: &Failure) -> (&'static str, &'static str, &str) {
+    (failure.code.name(), failure.stage.name(), &failure.text)
+}
