@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod objects;
+pub mod publish;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
