@@ -184,6 +184,10 @@ impl Store {
     pub async fn delivery_failed(&self, event_id: &str, error: &str, next_ms: Option<i64>) -> Result<()> {
         unimplemented!()
     }
+    /// Puts pending rows off, at no cost: (event id, new due time) each.
+    pub async fn postpone_deliveries(&self, rows: &[(String, i64)]) -> Result<()> {
+        unimplemented!()
+    }
     pub async fn deliveries(&self, state: Option<DeliveryState>, limit: u32) -> Result<Vec<DeliveryRow>> {
         unimplemented!()
     }
