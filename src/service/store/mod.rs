@@ -263,6 +263,12 @@ impl Store {
             Store::Sqlite(store) => store.delivery_failed(event_id, error, next_ms).await,
         }
     }
+    /// Puts pending rows off, at no cost: (event id, new due time) each.
+    pub async fn postpone_deliveries(&self, rows: &[(String, i64)]) -> Result<()> {
+        match self {
+            Store::Sqlite(store) => store.postpone_deliveries(rows).await,
+        }
+    }
     pub async fn deliveries(&self, state: Option<DeliveryState>, limit: u32) -> Result<Vec<DeliveryRow>> {
         match self {
             Store::Sqlite(store) => store.deliveries(state, limit).await,
