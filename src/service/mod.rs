@@ -3,6 +3,7 @@
 //! Owns the API, the queue, the published files and the callbacks.
 //! Never decodes: it hands a `VideoBatch` and a descriptor to the bridge.
 
+pub mod batch;
 pub mod clock;
 pub mod objects;
 pub mod publish;
