@@ -8,6 +8,7 @@ pub mod api;
 pub mod batch;
 pub mod clock;
 pub mod objects;
+pub mod pipeline;
 pub mod publish;
 pub mod settings;
 pub mod stop;
