@@ -233,11 +233,12 @@ fn read(video: OwnedFd) -> String {
 }
 
 fn tell() -> Vec<Message> {
-    let names: Vec<_> = std::fs::read_dir("/proc/self/fd").expect("/proc").flatten().collect();
+    let listing = std::fs::read_dir("/proc/self/fd").expect("/proc");
+    let names: Vec<_> = listing.flatten().map(|entry| (entry.file_name(), entry.path())).collect();
     // The listing's own descriptor is closed by now and has no target.
     let mut told: Vec<String> = names
         .iter()
-        .filter_map(|name| Some((name.file_name(), std::fs::read_link(name.path()).ok()?)))
+        .filter_map(|(name, path)| Some((name, std::fs::read_link(path).ok()?)))
         .map(|(name, target)| format!("fd {} {}", name.display(), target.display()))
         .collect();
     told.extend(
