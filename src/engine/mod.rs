@@ -7,3 +7,4 @@ pub mod capture;
 pub mod encode;
 pub mod media;
 pub mod picture;
+pub mod run;
