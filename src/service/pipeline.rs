@@ -22,7 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::model::delivery::{Message, Planned};
-use crate::model::ids::{ClaimToken, JobId};
+use crate::model::ids::{ClaimToken, JobId, VideoId};
 use crate::model::job::{Death, Ended, Failure, Grant, Stats, VideoBatch};
 use crate::model::media::Backend;
 use crate::model::snapshot::{EncodedImage, PointKey};
@@ -74,6 +74,8 @@ struct Batch<'a> {
     /// Index into `jobs` of each entry of the walk.
     walked: Vec<usize>,
     claimed_ms: i64,
+    /// The file that is read.
+    identity: Option<FileIdentity>,
     /// The child told what it will do.
     planned: bool,
     /// Points of the runs under way, by index into `walked`.
@@ -116,7 +118,7 @@ impl Pipeline {
                 Ended::Died { cause: Death::Zygote }
             }
         };
-        let ended = batch.unless_replaced(ended, opened.identity).await;
+        let ended = batch.unless_replaced(ended).await;
         batch.settle(ended).await;
     }
 
@@ -128,14 +130,33 @@ impl Pipeline {
     }
 
     /// Writes down what a walk found out about a video. Not worth a fault: the next walk tells it again.
-    pub(super) async fn note_facts(&self, video: &Video, planned: &Planned) {
+    pub(super) async fn note_facts(&self, video: &Video, planned: &Planned, size: i64) {
         let duration_ms = planned.media.duration_ms.or(video.duration_ms);
-        if duration_ms == video.duration_ms {
+        if (duration_ms, size) == (video.duration_ms, video.size) {
             return;
         }
         let now_ms = self.clock.now_ms();
-        if let Err(error) = self.store.set_video_facts(&video.id, duration_ms, video.size, now_ms).await {
-            tracing::warn!(%error, video_id = %video.id, "a duration is not written down");
+        if let Err(error) = self.store.set_video_facts(&video.id, duration_ms, size, now_ms).await {
+            tracing::warn!(%error, video_id = %video.id, "a video's facts are not written down");
+        }
+    }
+
+    /// Drops what is remembered of jobs that will not come back; for now and then.
+    pub async fn forget_ended(&self) {
+        let kept = self.partials.jobs();
+        let ids: Vec<JobId> = kept.iter().map(|(_, job)| job.clone()).collect();
+        let Ok(waiting) = self.store.unfinished(&ids).await else { return };
+        for (video, job) in kept.iter().filter(|(_, job)| !waiting.contains(job)) {
+            // One that is gone by now was claimed in between.
+            if self.partials.forget(job) {
+                self.discard(video, job).await;
+            }
+        }
+    }
+
+    async fn discard(&self, video: &VideoId, job: &JobId) {
+        if let Err(error) = self.objects.discard(video, job).await {
+            tracing::warn!(%error, job_id = %job, "temp files are left until the next start");
         }
     }
 }
@@ -154,6 +175,7 @@ impl<'a> Batch<'a> {
             jobs: jobs.collect(),
             walked: Vec::new(),
             claimed_ms,
+            identity: None,
             planned: false,
             under_way: HashSet::new(),
             stats: Stats::default(),
@@ -164,6 +186,7 @@ impl<'a> Batch<'a> {
 
     /// Takes up what earlier claims of these jobs delivered, if it is of this very file.
     fn remember(&mut self, identity: Option<FileIdentity>) {
+        self.identity = identity;
         for underway in &mut self.jobs {
             if let Some(kept) = self.with.partials.take(&underway.job.id, identity) {
                 underway.kept = kept;
@@ -244,7 +267,8 @@ impl<'a> Batch<'a> {
 
     async fn take_plan(&mut self, planned: Planned) {
         self.planned = true;
-        self.with.note_facts(&self.video, &planned).await;
+        let size = self.identity.map_or(self.video.size, |identity| identity.size);
+        self.with.note_facts(&self.video, &planned, size).await;
         for (job, plan) in (0..).zip(planned.jobs) {
             let Some(underway) = self.walked_job(job) else { continue };
             if !underway.kept.progress.take_plan(plan) {
@@ -284,7 +308,7 @@ impl<'a> Batch<'a> {
         let cancelled = self.with.store.cancelled(&self.token, &open).await.unwrap_or_default();
         for id in &cancelled {
             tracing::info!(job_id = %id, video_id = %self.video.id, "cancelled while it ran");
-            self.discard(id).await;
+            self.with.discard(&self.video.id, id).await;
             self.jobs.iter_mut().filter(|underway| underway.job.id == *id).for_each(|job| job.over = true);
         }
         !cancelled.is_empty()
@@ -293,12 +317,6 @@ impl<'a> Batch<'a> {
     fn open_jobs(&self) -> Vec<JobId> {
         let open = self.jobs.iter().filter(|underway| !underway.over);
         open.map(|underway| underway.job.id.clone()).collect()
-    }
-
-    async fn discard(&self, job: &JobId) {
-        if let Err(error) = self.with.objects.discard(&self.video.id, job).await {
-            tracing::warn!(%error, job_id = %job, "temp files are left until the next start");
-        }
     }
 
     /// A job whose batches all broke off is not tried for ever.
@@ -346,7 +364,8 @@ impl<'a> Batch<'a> {
     }
 
     /// What was asked of a file that is no longer there cannot be answered from two files.
-    async fn unless_replaced(&self, ended: Ended, identity: FileIdentity) -> Ended {
+    async fn unless_replaced(&self, ended: Ended) -> Ended {
+        let Some(identity) = self.identity else { return ended };
         if self.trouble || self.open_jobs().is_empty() {
             return ended;
         }
@@ -406,7 +425,7 @@ impl<'a> Batch<'a> {
         if released.is_empty() {
             // Cancelled: nobody will ask for what it has.
             self.with.partials.forget(&id);
-            self.discard(&id).await;
+            self.with.discard(&self.video.id, &id).await;
         }
     }
 }
