@@ -31,14 +31,17 @@ fn main() -> ExitCode {
 
 /// Ends the build with one message, before the FFmpeg bindings fail with pages of their own.
 fn refuse(problem: &str) -> ExitCode {
-    println!("cargo::error={problem}. On Debian 12 or later: apt-get install {PACKAGES} (or run scripts/setup)");
+    println!(
+        "cargo::error={problem}. On Debian 12 or later: apt-get install {PACKAGES} (or run scripts/setup)"
+    );
     ExitCode::FAILURE
 }
 
 /// The libavcodec that is compiled against, after a check of all FFmpeg libraries.
 fn ffmpeg_version() -> Result<String, String> {
     for library in ["libavformat", "libavutil", "libswscale", "libswresample"] {
-        pkg_config(&["--exists", library]).map_err(|_| format!("the FFmpeg headers are missing: {library}"))?;
+        pkg_config(&["--exists", library])
+            .map_err(|_| format!("the FFmpeg headers are missing: {library}"))?;
     }
     let version = pkg_config(&["--modversion", "libavcodec"])
         .map_err(|_| "the FFmpeg headers are missing: libavcodec".to_owned())?;
@@ -46,14 +49,17 @@ fn ffmpeg_version() -> Result<String, String> {
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if found < LIBAVCODEC_MIN {
         let (major, minor) = LIBAVCODEC_MIN;
-        return Err(format!("FFmpeg is too old: libavcodec {version}, at least {major}.{minor} (FFmpeg 5.1) is needed"));
+        return Err(format!(
+            "FFmpeg is too old: libavcodec {version}, at least {major}.{minor} (FFmpeg 5.1) is needed"
+        ));
     }
     Ok(version)
 }
 
 /// Links the scaler.
 fn link_zimg() -> Result<(), String> {
-    let line = pkg_config(&["--libs", "zimg"]).map_err(|_| "the zimg headers are missing".to_owned())?;
+    let line = pkg_config(&["--libs", "zimg >= 2.9"])
+        .map_err(|_| "the headers of zimg 2.9 or later are missing".to_owned())?;
     for word in line.split_whitespace() {
         if let Some(folder) = word.strip_prefix("-L") {
             println!("cargo::rustc-link-search=native={folder}");

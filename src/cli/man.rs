@@ -29,7 +29,12 @@ fn page(mut command: clap::Command) -> std::io::Result<Vec<u8>> {
     man.render_options_section(&mut page)?;
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
         let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-        writeln!(page, ".SH \"{} {}\"\n{about}", command.get_name().to_uppercase(), sub.get_name().to_uppercase())?;
+        writeln!(
+            page,
+            ".SH \"{} {}\"\n{about}",
+            command.get_name().to_uppercase(),
+            sub.get_name().to_uppercase()
+        )?;
         let man = clap_mangen::Man::new(sub.clone());
         man.render_synopsis_section(&mut page)?;
         man.render_options_section(&mut page)?;
