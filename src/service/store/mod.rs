@@ -45,6 +45,10 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 #[allow(clippy::unused_async, unused_variables)]
 impl Store {
+    pub async fn open(path: &std::path::Path) -> Result<Store> {
+        unimplemented!()
+    }
+
     // ---- keys ----
     pub async fn add_key(&self, key: &AccessKey) -> Result<()> {
         unimplemented!()

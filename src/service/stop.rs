@@ -1,0 +1,15 @@
+//! Waiting for a stop signal.
+//!
+//! A stop signal is a `watch` that turns true once and stays so. There are two: stop claiming, then stop working.
+
+use tokio::sync::watch;
+
+/// Waits until the signal is true; a sender that is gone means stop, too.
+pub async fn asked(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Has the signal been given?
+pub fn is_asked(stop: &watch::Receiver<bool>) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
+}
