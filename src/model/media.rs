@@ -109,6 +109,8 @@ pub struct FrameHeader {
     pub need: Need,
     /// Place in a field pair.
     pub field: Field,
+    /// VP9: takes nothing but references from the frame before it.
+    pub resilient: bool,
 }
 
 /// Usable starts of a run.
