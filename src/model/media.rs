@@ -146,3 +146,14 @@ pub enum Field {
     First,
     Second,
 }
+
+/// What the container knows about the way ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// The index entry of the last key frame at or before the instant, as pts or dts.
+    Key(i64),
+    /// No index, but seeking works; instants further than this many pts ahead are worth one.
+    Far(i64),
+    /// Seeking is no better than reading.
+    Unknown,
+}

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::closure;
 use crate::model::limits::RUN_HEADS_MAX;
-use crate::model::media::{Field, PacketHead, Start};
+use crate::model::media::{Ahead, Field, PacketHead, Start};
 
 /// One instant to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,17 +83,6 @@ pub enum Reason {
     RunTooLong,
     /// Not one usable start.
     NoStart,
-}
-
-/// What the container knows about the way ahead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ahead {
-    /// The index entry of the last key frame at or before the instant, as pts or dts.
-    Key(i64),
-    /// No index, but seeking works; instants further than this many pts ahead are worth one.
-    Far(i64),
-    /// Seeking is no better than reading.
-    Unknown,
 }
 
 /// The state machine.
