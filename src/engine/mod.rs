@@ -5,5 +5,6 @@
 
 pub mod capture;
 pub mod encode;
+pub mod geometry;
 pub mod media;
 pub mod picture;
