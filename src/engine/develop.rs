@@ -143,7 +143,7 @@ impl<'a> Develop<'a> {
             made.as_ref().map(drop).map_err(Clone::clone)
         };
         let layout = match (asker.cell, &spec.sprite) {
-            (Some(cell), Some(sprite)) => Some((cell, sprite, SheetLayout::new(sprite, size, display)?)),
+            (Some(cell), Some(sprite)) => Some((cell, sprite, SheetLayout::new(sprite, size)?)),
             _ => None,
         };
         // The size told is that of the picture; of the cell when only a cell is made.
@@ -176,21 +176,30 @@ impl<'a> Develop<'a> {
             let Some(Ok(picture)) = pictures.get(&(layout.cell_width, layout.cell_height)) else {
                 return Err(bug("a cell was not made"));
             };
-            self.paint(asker.point.job, cell, &layout, sprite.color, picture);
+            self.paint(asker.point.job, cell, &layout, sprite.color, picture)?;
         }
         Ok(())
     }
 
     /// Paints a cell; the last one of its sheet delivers the sheet.
-    fn paint(&self, job: u32, cell: u32, layout: &SheetLayout, color: [u8; 3], picture: &Picture) {
+    fn paint(
+        &self,
+        job: u32,
+        cell: u32,
+        layout: &SheetLayout,
+        color: [u8; 3],
+        picture: &Picture,
+    ) -> Result<(), Failure> {
         let per_sheet = self.cells_per_sheet[job as usize];
+        let mut painted = Ok(());
         self.cell_done(job, cell, |sheet| {
             self.ledger.charge(Stage::Encode, || {
                 let canvas = sheet.canvas.get_or_insert_with(|| Sheet::new(layout, color));
-                canvas.paint(cell % per_sheet, picture);
-                sheet.painted += 1;
+                painted = canvas.paint(cell % per_sheet, picture);
+                sheet.painted += u32::from(painted.is_ok());
             });
         });
+        painted
     }
 
     fn cell_done(&self, job: u32, cell: u32, work: impl FnOnce(&mut OpenSheet)) {

@@ -17,10 +17,11 @@ use super::decode::Decoders;
 use super::develop::Develop;
 use super::ledger::Ledger;
 use super::media::{log, probe};
-use super::walk::Walker;
+use super::walk::{Survey, Walker};
 use super::wishes::Wishes;
 use crate::model::delivery::{Deliver, Message, Planned};
 use crate::model::job::{Ended, FailCode, Failure, Grant, Source, Stage, Stats, VideoBatch};
+use crate::model::media::MediaFacts;
 use crate::model::time::Seconds;
 
 /// Serves every point of `batch`. Everything that is made or decided goes to `out`; what is missing when it
@@ -43,7 +44,7 @@ pub fn run(batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) 
     };
     for text in log::take() {
         // Nobody may be left to read it; the end says so anyway.
-        drop(out.deliver(Message::Note { warning: true, text }));
+        out.deliver(Message::Note { warning: true, text }).ok();
     }
     (ended, ledger.stats())
 }
@@ -84,10 +85,45 @@ fn walk(
         develop: &develop,
         ledger,
         grant,
+        survey: None,
     };
     pool.in_place_scope(|scope| walker.walk(scope))?;
     walker.tell();
     Ok(if develop.is_over() { Ended::Stopped } else { Ended::Done })
+}
+
+/// What `run` would do for these points: the medium, the wishes and the seek runs, without decoding.
+///
+/// # Errors
+/// As `run`: what ends the whole batch.
+pub fn survey(
+    batch: &VideoBatch,
+    source: Source,
+    out: &dyn Deliver,
+) -> Result<(MediaFacts, Wishes, Survey, Stats), Failure> {
+    let ledger = Ledger::new();
+    let mut medium = open(batch, source, &ledger)?;
+    let wishes = Wishes::new(batch, &medium.timeline);
+    let mut survey = Survey::default();
+    {
+        let grant = Grant { threads: 1, bytes: 0 };
+        let develop = Develop::new(batch, &wishes, &medium.look, &ledger, out);
+        let decoders = Decoders::new(&medium.recipe, 1);
+        let mut walker = Walker {
+            reader: &mut medium.reader,
+            wishes: &wishes,
+            timeline: medium.timeline,
+            frame_length: medium.frame_length,
+            decoders: &decoders,
+            develop: &develop,
+            ledger: &ledger,
+            grant,
+            survey: Some(&mut survey),
+        };
+        rayon::in_place_scope(|scope| walker.walk(scope))?;
+        walker.tell();
+    }
+    Ok((medium.facts, wishes, survey, ledger.stats()))
 }
 
 /// Opens the video. A length that the container does not tell is found by reading it through once, when a

@@ -36,6 +36,16 @@ pub struct Walker<'e, 'a> {
     pub develop: &'e Develop<'e>,
     pub ledger: &'e Ledger,
     pub grant: Grant,
+    /// Takes the runs instead of decoding them.
+    pub survey: Option<&'a mut Survey>,
+}
+
+/// What a walk would decode.
+#[derive(Debug, Default)]
+pub struct Survey {
+    pub runs: Vec<SeekRun>,
+    /// Why everything from the first packet on would be decoded, if so.
+    pub linear: Option<Reason>,
 }
 
 /// What tasks of the pool share with the walk.
@@ -98,7 +108,9 @@ impl<'e> Walker<'e, '_> {
                 }
                 Step::Run(run) => {
                     let keep = planner.keep_from();
-                    if let Some(packets) = payload.take(&run, keep) {
+                    if let Some(survey) = &mut self.survey {
+                        survey.runs.push(run);
+                    } else if let Some(packets) = payload.take(&run, keep) {
                         self.start(scope, run, packets, &loads);
                     } else {
                         // The planner's window went along with the position: begin anew behind this run.
@@ -202,6 +214,10 @@ impl<'e> Walker<'e, '_> {
         reason: Reason,
         loads: &Arc<Loads>,
     ) -> Result<(), Failure> {
+        if let Some(survey) = &mut self.survey {
+            survey.linear = Some(reason);
+            return Ok(());
+        }
         let counting = reason == Reason::NoPts || !self.has_pts()?;
         let (wants, askers): (Vec<i64>, Vec<Vec<Asker>>) = if counting {
             self.wishes.by_count(self.frame_length)
@@ -335,13 +351,11 @@ impl<'e> Hall<'e> {
         let loads = Arc::clone(loads);
         let guard = Arc::clone(guard);
         let before = loads.frames.fetch_add(bytes, Ordering::Relaxed);
-        let held = Frame(frame);
         let task = move |_: &Scope<'e>| {
-            let held = held;
             if self.develop.wants_md5(&askers) {
-                exposure.frame_md5 = Some(frame_md5(&held.0));
+                exposure.frame_md5 = Some(frame_md5(&frame));
             }
-            self.develop.develop(&held.0, exposure, &askers);
+            self.develop.develop(&frame, exposure, &askers);
             loads.frames.fetch_sub(bytes, Ordering::Relaxed);
             drop(guard);
         };
@@ -352,9 +366,6 @@ impl<'e> Hall<'e> {
         }
     }
 }
-
-/// A frame on its way to another thread.
-struct Frame(frame::Video);
 
 /// Tells that a run is over once its last picture was delivered.
 struct RunGuard<'e> {

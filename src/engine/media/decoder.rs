@@ -108,8 +108,8 @@ impl Decoder {
     /// Announces the end, so that the remaining frames come out.
     pub fn drain(&mut self) {
         self.drained = true;
-        // A decoder that is drained already says so; the frames decide.
-        drop(self.inner.send_eof());
+        // A decoder that is drained already refuses; the frames decide.
+        self.inner.send_eof().ok();
     }
 
     /// Drops all state, so that a new run may begin.

@@ -252,7 +252,7 @@ impl Reader {
     }
 
     /// The smallest time that the index or the stream's start knows.
-    fn first_time(&self) -> i64 {
+    pub fn first_time(&self) -> i64 {
         // SAFETY: the stream lives as long as the input; entry 0 is read only when there is one.
         unsafe {
             let stream = self.raw_stream();
