@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::unpack::SourcePlane;
-use super::zimg::{self, Aligned, Graph, GraphKey};
+use super::zimg::{ALIGNMENT, Aligned, Graph, GraphKey};
 
 /// Graphs kept; a walk over one video needs a few, a video that changes size every frame is bounded.
 const GRAPHS_MAX: usize = 96;
@@ -97,7 +97,7 @@ impl Scaler {
         out: &mut Aligned,
     ) -> Result<usize, String> {
         let plane = &source.plane;
-        let step = (zimg::alignment() / plane.bytes()) as u32;
+        let step = (ALIGNMENT / plane.bytes()) as u32;
         let x = source.x.cut(rect.x.0, rect.x.1, rect.width, step);
         let y = source.y.cut(rect.y.0, rect.y.1, rect.height, 1);
         let key = GraphKey {

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use ffmpeg_next::{ffi, frame};
 
 use super::colour::Family;
-use super::zimg::{self, Aligned};
+use super::zimg::{ALIGNMENT, Aligned};
 
 /// A plane the scaler can read: native samples of one or two bytes, aligned.
 #[derive(Clone, Copy)]
@@ -158,8 +158,8 @@ impl Component {
 
     /// True when the scaler can read it where it is.
     fn in_place(&self, depth: u32) -> bool {
-        let aligned = self.data.addr().is_multiple_of(zimg::alignment())
-            && self.stride.unsigned_abs().is_multiple_of(zimg::alignment());
+        let aligned = self.data.addr().is_multiple_of(ALIGNMENT)
+            && self.stride.unsigned_abs().is_multiple_of(ALIGNMENT);
         let plain = self.offset == 0 && self.shift == 0 && self.step == self.bytes() && self.depth == depth;
         let native = self.bytes() == 1 || self.big_endian == cfg!(target_endian = "big");
         aligned && plain && native
