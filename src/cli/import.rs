@@ -1,11 +1,98 @@
-//! `stillframe import`.
+//! `stillframe import`: registers files; prints a VideoId each. Works with or without a daemon.
 
-use super::Global;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{Global, common, exit};
+use crate::model::ids::{AccountId, VideoId};
+use crate::service::objects::MediaRoots;
+use crate::service::settings::Flags;
+use crate::service::store::Store;
+use crate::service::store::rows::{Video, VideoStatus};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Video files below a media root
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// The account that will own them
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    account: i64,
+    /// A folder below which files may be registered; repeatable
+    #[arg(long = "media-root", value_name = "DIR")]
+    media_roots: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the command; returns its exit code.
-pub fn run(_global: &Global, _args: Args) -> u8 {
-    unimplemented!()
+pub fn run(global: &Global, args: Args) -> u8 {
+    common::block_on(async {
+        let flags = Flags { media_roots: args.media_roots.clone(), ..common::flags(global) };
+        let settings = common::settings(&flags)?;
+        if settings.media_roots.is_empty() {
+            common::complain("no media root is set: use --media-root or [media] roots");
+            return Err(exit::CONFIG);
+        }
+        let roots = MediaRoots { roots: settings.media_roots.clone() };
+        let store = common::make_store(&settings).await?;
+        let mut imported = Vec::new();
+        for path in &args.paths {
+            match import(&store, &roots, AccountId(args.account), path).await {
+                Ok((id, new)) => {
+                    if !args.json {
+                        println!("{id}");
+                    }
+                    imported.push(json!({ "video_id": id.0, "path": path, "new": new }));
+                }
+                Err(problem) => common::complain(format_args!("{}: {problem}", path.display())),
+            }
+        }
+        let code = match imported.len() {
+            0 => exit::FAULT,
+            some if some < args.paths.len() => exit::PARTIAL,
+            _ => exit::DONE,
+        };
+        if args.json {
+            common::print_json(&imported.into());
+        }
+        Ok(code)
+    })
+}
+
+async fn import(
+    store: &Store,
+    roots: &MediaRoots,
+    account: AccountId,
+    path: &Path,
+) -> Result<(VideoId, bool), String> {
+    // Links are followed here, by whoever runs the command, so that one file has one URL.
+    let whole = path.canonicalize().map_err(|error| error.to_string())?;
+    let url = url::Url::from_file_path(&whole).map_err(|()| "no absolute path".to_owned())?;
+    let resolved = roots.resolve(url.as_str()).map_err(|failure| failure.text)?;
+    let size = std::fs::metadata(&resolved).map_err(|error| error.to_string())?.len();
+    let title = resolved.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let now_ms = common::now_ms();
+    let video = Video {
+        id: VideoId(uuid::Uuid::new_v4().simple().to_string()),
+        account,
+        reference_id: None,
+        title,
+        description: None,
+        tags: None,
+        cate_id: None,
+        cover_url: None,
+        template_group_id: None,
+        file_url: url.into(),
+        path: resolved.to_str().ok_or("the path is no UTF-8")?.to_owned(),
+        size: i64::try_from(size).unwrap_or(i64::MAX),
+        duration_ms: None,
+        status: VideoStatus::Normal,
+        user_data: None,
+        created_ms: now_ms,
+        modified_ms: now_ms,
+    };
+    store.register_video(video).await.map_err(|error| error.to_string())
 }

@@ -1,11 +1,204 @@
-//! `stillframe jobs`.
+//! `stillframe jobs`: list, show, requeue, cancel. Works with or without a daemon.
 
-use super::Global;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Global, common, exit};
+use crate::model::ids::JobId;
+use crate::service::store::Store;
+use crate::service::store::rows::{Job, JobState, PointRow, SheetRow};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print jobs, the newest first
+    List {
+        /// Only jobs in this state
+        #[arg(long, value_parser = parse_state)]
+        state: Option<JobState>,
+        /// Print at most this many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one job with its points
+    Show {
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Queue a failed or cancelled job again, with all its attempts
+    Requeue {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Cancel a queued or running job
+    Cancel {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+fn parse_state(text: &str) -> Result<JobState, String> {
+    let known = || JobState::ALL.map(JobState::name).join(", ");
+    JobState::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| format!("one of: {}", known()))
+}
 
 /// Runs the command; returns its exit code.
-pub fn run(_global: &Global, _args: Args) -> u8 {
-    unimplemented!()
+pub fn run(global: &Global, args: Args) -> u8 {
+    common::block_on(async {
+        let store = common::store(&common::settings(&common::flags(global))?).await?;
+        match args.command {
+            Command::List { state, limit, json } => list(&store, state, limit, json).await,
+            Command::Show { id, json } => show(&store, &JobId(id), json).await,
+            Command::Requeue { id } => {
+                let done =
+                    store.requeue(&JobId(id.clone()), common::now_ms()).await.map_err(common::fault)?;
+                told(done, &format!("job {id} has not failed and was not cancelled"))
+            }
+            Command::Cancel { id } => {
+                let done = store.cancel(&JobId(id.clone()), common::now_ms()).await.map_err(common::fault)?;
+                told(done, &format!("job {id} is neither queued nor running"))
+            }
+        }
+    })
+}
+
+fn told(done: bool, otherwise: &str) -> Result<u8, u8> {
+    if !done {
+        common::complain(otherwise);
+        return Err(exit::FAULT);
+    }
+    Ok(exit::DONE)
+}
+
+async fn list(store: &Store, state: Option<JobState>, limit: u32, json: bool) -> Result<u8, u8> {
+    let jobs = store.jobs(state, limit).await.map_err(common::fault)?;
+    if json {
+        common::print_json(&jobs.iter().map(job_json).collect());
+        return Ok(exit::DONE);
+    }
+    println!("{:32}  {:9}  {:8}  {:32}  {:24}  REASON", "JOB", "STATE", "ATTEMPTS", "VIDEO", "CREATED");
+    for job in &jobs {
+        let reason = job.failure.as_ref().map_or("", |failure| failure.code.name());
+        println!(
+            "{:32}  {:9}  {:<8}  {:32}  {:24}  {reason}",
+            job.id.0,
+            job.state.name(),
+            job.attempts,
+            job.video.0,
+            common::instant(job.created_ms),
+        );
+    }
+    Ok(exit::DONE)
+}
+
+async fn show(store: &Store, id: &JobId, json: bool) -> Result<u8, u8> {
+    let Some(job) = store.job(None, id).await.map_err(common::fault)? else {
+        common::complain(format_args!("there is no job {id}"));
+        return Err(exit::FAULT);
+    };
+    let points = store.points(id).await.map_err(common::fault)?;
+    let sheets = store.sheets(id).await.map_err(common::fault)?;
+    if json {
+        let mut shown = job_json(&job);
+        shown["points"] = points.iter().map(point_json).collect();
+        shown["sheet_list"] = sheets.iter().map(sheet_json).collect();
+        common::print_json(&shown);
+    } else {
+        print_job(&job, &points, &sheets);
+    }
+    Ok(exit::DONE)
+}
+
+fn print_job(job: &Job, points: &[PointRow], sheets: &[SheetRow]) {
+    println!("job        {}", job.id);
+    println!("video      {}", job.video);
+    println!("account    {}", job.account);
+    println!("request    {}", job.request_id);
+    println!("state      {}", job.state.name());
+    println!("attempts   {}", job.attempts);
+    println!("created    {}", common::instant(job.created_ms));
+    if let Some(at) = job.started_ms {
+        println!("started    {}", common::instant(at));
+    }
+    if let Some(at) = job.ended_ms {
+        println!("ended      {}", common::instant(at));
+    }
+    if let Some(failure) = &job.failure {
+        println!("failure    {failure}");
+    }
+    println!("pictures   {}", job.pictures);
+    println!("sheets     {}", job.sheets);
+    if !points.is_empty() {
+        println!(
+            "\n{:>7}  {:>10}  {:>10}  {:11}  {:>9}  REASON",
+            "ORDINAL", "ASKED_MS", "SHOWN_MS", "STATUS", "BYTES"
+        );
+    }
+    for point in points {
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        println!(
+            "{:>7}  {:>10}  {:>10}  {:11}  {:>9}  {}",
+            or_dash(point.ordinal.map(|ordinal| ordinal.to_string())),
+            point.asked_ms,
+            or_dash(point.shown.as_ref().map(|shown| shown.shown_ms.to_string())),
+            point.status.name(),
+            or_dash(point.bytes.map(|bytes| bytes.to_string())),
+            point.reason.as_deref().unwrap_or(""),
+        );
+    }
+    for sheet in sheets {
+        println!("sheet {:>3}  {} x {}, {} bytes", sheet.number, sheet.width, sheet.height, sheet.bytes);
+    }
+}
+
+fn job_json(job: &Job) -> Value {
+    json!({
+        "job_id": job.id.0,
+        "video_id": job.video.0,
+        "account": job.account.0,
+        "request_id": job.request_id,
+        "state": job.state.name(),
+        "attempts": job.attempts,
+        "created": common::instant(job.created_ms),
+        "started": job.started_ms.map(common::instant),
+        "ended": job.ended_ms.map(common::instant),
+        "failure": job.failure.as_ref().map(|failure| json!({
+            "code": failure.code.name(), "stage": failure.stage.name(), "text": failure.text,
+        })),
+        "pictures": job.pictures,
+        "sheets": job.sheets,
+    })
+}
+
+fn point_json(point: &PointRow) -> Value {
+    let mut value = json!({
+        "ordinal": point.ordinal, "asked_ms": point.asked_ms, "status": point.status.name(), "bytes": point.bytes,
+    });
+    if let Some(reason) = &point.reason {
+        value["reason"] = json!(reason);
+    }
+    if let Some(shown) = &point.shown {
+        value["shown_ms"] = json!(shown.shown_ms);
+        value["pts"] = json!(shown.pts);
+        value["width"] = json!(shown.width);
+        value["height"] = json!(shown.height);
+        value["key_frame"] = json!(shown.key_frame);
+        value["backend"] = json!(shown.backend.name());
+    }
+    value
+}
+
+fn sheet_json(sheet: &SheetRow) -> Value {
+    json!({ "number": sheet.number, "width": sheet.width, "height": sheet.height, "bytes": sheet.bytes })
 }

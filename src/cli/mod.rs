@@ -6,6 +6,7 @@
 mod bench;
 mod call;
 mod callbacks;
+mod common;
 mod completions;
 mod doctor;
 mod exit;

@@ -3,9 +3,13 @@
 //! Owns the API, the queue, the published files and the callbacks.
 //! Never decodes: it hands a `VideoBatch` and a descriptor to the bridge.
 
+pub mod admin;
 pub mod api;
+pub mod batch;
 pub mod clock;
 pub mod objects;
+pub mod publish;
 pub mod settings;
+pub mod stop;
 pub mod store;
 pub mod telemetry;
