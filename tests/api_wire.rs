@@ -122,7 +122,7 @@ fn every_recorded_request_verifies_at_its_own_date() {
         assert!(read.check_signature("other").is_err(), "{name}");
         let temporary = name.contains("legacy-python-sts");
         assert_eq!(read.key_id, if temporary { "STS.id" } else { "testid" }, "{name}");
-        assert_eq!(read.token.is_some(), name.contains("sts"), "{name}");
+        assert_eq!(read.token.is_some(), name.contains("-sts"), "{name}");
         assert!(read.nonce.len() >= 32, "{name}");
         assert_eq!(request::format(&recorded.incoming()), Format::Json, "{name}");
         verified += 1;

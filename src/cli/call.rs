@@ -195,7 +195,8 @@ mod tests {
     #[test]
     fn what_is_signed_here_verifies_there() {
         let signer = Keys { id: "testid".into(), secret: "testsecret".into() };
-        let params = Params::parse("VideoId=v&UserData=%7B%22Extend%22%3A%22a%20b*~%2B%E4%B8%AD%22%7D&E=").unwrap();
+        let params =
+            Params::parse("VideoId=v&UserData=%7B%22Extend%22%3A%22a%20b*~%2B%E4%B8%AD%22%7D&E=").unwrap();
         let sent = signed(&signer, "h:1", "SubmitSnapshotJob", &params, "2026-01-02T03:04:05Z", "n").unwrap();
         let incoming = Incoming {
             method: sent.method().as_str(),

@@ -76,7 +76,8 @@ pub fn run(global: &Global, args: Args) -> u8 {
 
 /// The data folder: `--data`, else $STATE_DIRECTORY, else ./stillframe-data.
 pub(super) fn data_dir(global: &Global) -> PathBuf {
-    let from_environment = || std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let from_environment =
+        || std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     global.data.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from("stillframe-data"))
 }
 
