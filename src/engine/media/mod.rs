@@ -1,1 +1,11 @@
-//! (skeleton)
+//! The fence around FFmpeg and zimg: everything that touches C for video.
+//!
+//! Owns demuxing, decoding and the road from a frame to a picture. Returns facts; the spine counts and logs.
+
+pub mod decoder;
+pub mod fingerprint;
+pub mod headers;
+pub mod log;
+pub mod probe;
+pub mod reader;
+pub mod source;
