@@ -4,6 +4,8 @@
 //! Never decodes: it hands a `VideoBatch` and a descriptor to the bridge.
 
 pub mod admin;
+pub mod api;
+pub mod batch;
 pub mod clock;
 pub mod objects;
 pub mod settings;
