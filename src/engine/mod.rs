@@ -7,6 +7,7 @@ pub mod capture;
 pub mod decode;
 pub mod develop;
 pub mod encode;
+pub mod geometry;
 pub mod ledger;
 pub mod linear;
 pub mod media;
