@@ -16,7 +16,9 @@ mod jobs;
 mod keys;
 mod man;
 mod plan;
+mod points;
 mod probe;
+mod report;
 mod serve;
 mod worker;
 

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod job;
 pub mod limits;
 pub mod media;
+pub mod naming;
 pub mod snapshot;
 pub mod spec;
 pub mod time;

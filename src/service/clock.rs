@@ -48,6 +48,20 @@ impl Clock {
         }
     }
 
+    /// Waits until this clock shows `at_ms`. Unlike `sleep` it misses nothing that passes before it begins.
+    pub async fn sleep_until_ms(&self, at_ms: i64) {
+        match self {
+            Clock::Real => {
+                let by_ms = u64::try_from(at_ms - self.now_ms()).unwrap_or(0);
+                tokio::time::sleep(Duration::from_millis(by_ms)).await;
+            }
+            Clock::Manual(manual) => {
+                let mut moved = manual.moved.subscribe();
+                while self.now_ms() < at_ms && moved.changed().await.is_ok() {}
+            }
+        }
+    }
+
     /// Waits for `by` of this clock's time.
     pub async fn sleep(&self, by: Duration) {
         match self {

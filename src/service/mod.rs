@@ -4,8 +4,11 @@
 //! Never decodes: it hands a `VideoBatch` and a descriptor to the bridge.
 
 pub mod admin;
+pub mod api;
+pub mod batch;
 pub mod clock;
 pub mod objects;
+pub mod publish;
 pub mod settings;
 pub mod stop;
 pub mod store;

@@ -1,6 +1,7 @@
 //! Waiting for a stop signal.
 //!
-//! A stop signal is a `watch` that turns true once and stays so. There are two: stop claiming, then stop working.
+//! Owns the two questions that a waiting task asks. A signal is a `watch` that turns true once and stays so.
+//! Never says what is to be stopped: there is one signal for claiming, one for working, one for ending at once.
 
 use tokio::sync::watch;
 

@@ -4,7 +4,10 @@
 //! Never knows a job's name, a database or a decoder: the engine comes in as a function.
 
 pub mod budget;
+pub mod grammar;
+pub mod meter;
 pub mod pool;
+pub mod protocol;
 
 use crate::model::delivery::Deliver;
 use crate::model::job::{Ended, Grant, Source, Stats, VideoBatch};

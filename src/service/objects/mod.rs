@@ -2,18 +2,26 @@
 //!
 //! Owns paths, temp files, renames and syncs. Never knows a job's state.
 //!
-//! Object keys are `<VideoId>/snapshots/{normal|sprite}/<JobId>-<ordinal>.jpg` (`publish/naming`).
+//! Object keys are `<VideoId>/snapshots/{normal|sprite}/<JobId>-<ordinal>.jpg` (`model/naming`).
 //! A temp object is `<VideoId>/snapshots/{normal|sprite}/.<JobId>-<p|s><index>.tmp` in the folder it will be published to.
+
+mod keys;
+pub mod local;
+mod roots;
 
 use std::path::PathBuf;
 
+pub use roots::MediaRoots;
+
 use crate::model::ids::{JobId, VideoId};
-use crate::model::job::{Failure, Source};
+use crate::model::job::Source;
 use crate::model::snapshot::ImageKind;
 
 /// Byte storage, whatever keeps it.
 #[derive(Clone, Debug)]
-pub enum ObjectStore {}
+pub enum ObjectStore {
+    Local(local::Local),
+}
 
 /// A synced temp file of one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +63,20 @@ pub struct ObjectError {
     pub source: std::io::Error,
 }
 
-#[allow(clippy::unused_async, unused_variables)]
 impl ObjectStore {
     /// A local folder, created when missing.
+    ///
+    /// # Errors
+    /// When it cannot be created, synced or opened.
     pub fn local(root: PathBuf) -> Result<ObjectStore, ObjectError> {
-        unimplemented!()
+        Ok(ObjectStore::Local(local::Local::new(root)?))
     }
-    /// Writes and syncs a temp file named by job and asked index (or sheet number).
+
+    /// Writes and syncs a temp file named by job and asked index (or sheet number). A temp of the same name is
+    /// replaced; a failed write leaves none.
+    ///
+    /// # Errors
+    /// Ids that cannot be part of a key, and whatever the disk says.
     pub async fn put_temp(
         &self,
         video: &VideoId,
@@ -69,57 +84,70 @@ impl ObjectStore {
         kind: ImageKind,
         bytes: Vec<u8>,
     ) -> Result<TempObject, ObjectError> {
-        unimplemented!()
+        match self {
+            ObjectStore::Local(local) => local.put_temp(video, job, kind, bytes).await,
+        }
     }
-    /// Removes this job's ordinals above `pictures` and `sheets` (a rerun may be shorter), renames every temp
-    /// object to its key, syncs the folders. Idempotent: a temp that is gone while its key exists is done.
+
+    /// Removes this job's ordinals above those in `moves` (a rerun may be shorter), renames every temp object to
+    /// its key, syncs the folders. Idempotent: a temp that is gone while its key exists is done.
+    ///
+    /// # Errors
+    /// A key of another job, and whatever the disk says; what was renamed by then stays and may be published again.
     pub async fn publish(
         &self,
         video: &VideoId,
         job: &JobId,
         moves: Vec<(TempObject, String)>,
     ) -> Result<(), ObjectError> {
-        unimplemented!()
+        match self {
+            ObjectStore::Local(local) => local.publish(video, job, moves).await,
+        }
     }
+
     /// Drops temp files of one job.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
     pub async fn discard(&self, video: &VideoId, job: &JobId) -> Result<(), ObjectError> {
-        unimplemented!()
+        match self {
+            ObjectStore::Local(local) => local.discard(video, job).await,
+        }
     }
-    /// The bytes of a key; none when there is no such object. Refuses keys that leave the root.
+
+    /// Takes everything of one job back: its published images and its temp files.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub async fn withdraw(&self, video: &VideoId, job: &JobId) -> Result<(), ObjectError> {
+        self.publish(video, job, Vec::new()).await?;
+        self.discard(video, job).await
+    }
+
+    /// The bytes of a key; none when there is no such object. A text that is no key of ours names no object.
+    ///
+    /// # Errors
+    /// A link or a special file in the place of an object, one beyond `IMAGE_BYTES_MAX`, and whatever the disk says.
     pub async fn read(&self, key: &str) -> Result<Option<Object>, ObjectError> {
-        unimplemented!()
+        match self {
+            ObjectStore::Local(local) => local.read(key).await,
+        }
     }
-    /// Every job that has temp files, to be checked against the store at start.
+
+    /// Every job that has temp files. Reads every folder: for the start of a daemon.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
     pub async fn temps(&self) -> Result<Vec<(VideoId, JobId)>, ObjectError> {
-        unimplemented!()
+        match self {
+            ObjectStore::Local(local) => local.temps().await,
+        }
     }
-    /// Free bytes of the file system.
+
+    /// Free bytes of the file system, as an ordinary user may use them; none when it does not tell.
     pub fn free_bytes(&self) -> Option<u64> {
-        unimplemented!()
-    }
-}
-
-/// Folders below which videos may be registered and opened.
-#[derive(Clone, Debug)]
-pub struct MediaRoots {
-    pub roots: Vec<PathBuf>,
-}
-
-#[allow(unused_variables)]
-impl MediaRoots {
-    /// The path behind a `file:///` URL (percent-decoded), if it lies below a root and names a regular file.
-    /// Codes: NotFound, NotAFile, Io. Opens nothing that could block.
-    pub fn resolve(&self, file_url: &str) -> Result<PathBuf, Failure> {
-        unimplemented!()
-    }
-    /// Opens beneath a root without following links out of it: openat2 with RESOLVE_BENEATH and
-    /// RESOLVE_NO_MAGICLINKS, O_NONBLOCK, regular files only.
-    /// Codes: NotFound, NotAFile, Empty, Io, each within milliseconds.
-    pub fn open(&self, path: &std::path::Path) -> Result<OpenedVideo, Failure> {
-        unimplemented!()
-    }
-    /// Does the path still name the same file?
-    pub fn unchanged(&self, path: &std::path::Path, identity: FileIdentity) -> bool {
-        unimplemented!()
+        match self {
+            ObjectStore::Local(local) => local.free_bytes(),
+        }
     }
 }

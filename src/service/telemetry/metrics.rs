@@ -1,6 +1,6 @@
 //! Every metric of the daemon: name, unit, help and label values in one place.
 //!
-//! Owns the names. Call sites call a function named for what happened. Never takes a label value that a caller
+//! Owns the names: call sites call a function named for what happened. Never takes a label value that a caller
 //! can make up: every label has a closed list, so that the number of series is bounded.
 
 use std::time::Duration;
@@ -367,16 +367,24 @@ pub fn callback_ended(result: &str) {
     counter!("stillframe_callbacks_total", "result" => result.to_owned()).increment(1);
 }
 
-/// Numbers that the store keeps; ages count up to `now_ms`.
-pub fn store_counts(counts: &crate::service::store::rows::Counts, now_ms: i64) {
-    let age = |since_ms: Option<i64>| since_ms.map_or(0.0, |since_ms| seconds_of_ms(now_ms - since_ms));
-    gauge!("stillframe_jobs", "state" => "queued").set(float(counts.queued));
-    gauge!("stillframe_jobs", "state" => "running").set(float(counts.running));
-    gauge!("stillframe_job_oldest_queued_age_seconds").set(age(counts.oldest_queued_ms));
-    gauge!("stillframe_callbacks_pending").set(float(counts.callbacks_pending));
-    gauge!("stillframe_callbacks_dead").set(float(counts.callbacks_dead));
-    gauge!("stillframe_callback_oldest_pending_age_seconds").set(age(counts.oldest_pending_callback_ms));
-    gauge!("stillframe_nonce_cache_entries").set(float(counts.nonces));
+/// Jobs that have not ended, and the age of the oldest that waits.
+pub fn jobs(queued: u64, running: u64, oldest_queued_age_ms: Option<i64>) {
+    gauge!("stillframe_jobs", "state" => "queued").set(float(queued));
+    gauge!("stillframe_jobs", "state" => "running").set(float(running));
+    gauge!("stillframe_job_oldest_queued_age_seconds").set(oldest_queued_age_ms.map_or(0.0, seconds_of_ms));
+}
+
+/// Callbacks in the outbox, and the age of the oldest that waits.
+pub fn callbacks(pending: u64, dead: u64, oldest_pending_age_ms: Option<i64>) {
+    gauge!("stillframe_callbacks_pending").set(float(pending));
+    gauge!("stillframe_callbacks_dead").set(float(dead));
+    gauge!("stillframe_callback_oldest_pending_age_seconds")
+        .set(oldest_pending_age_ms.map_or(0.0, seconds_of_ms));
+}
+
+/// Nonces that are remembered.
+pub fn nonces(entries: u64) {
+    gauge!("stillframe_nonce_cache_entries").set(float(entries));
 }
 
 /// A part of the daemon did a round: `scheduler`, `store` or `node`.

@@ -1,7 +1,6 @@
 //! The list of metrics is what a scrape shows.
 
 use super::*;
-use crate::service::store::rows::Counts;
 
 fn scrape(events: impl Fn()) -> String {
     let (recorder, scrape) = recorder().expect("every histogram has buckets");
@@ -41,7 +40,9 @@ fn every_event() {
     disk_free(1 << 40);
     callback_attempt("ok", 0.1);
     callback_ended("delivered");
-    store_counts(&Counts { queued: 3, oldest_queued_ms: Some(1_000), ..Counts::default() }, 3_500);
+    jobs(3, 1, Some(2_500));
+    callbacks(2, 1, None);
+    nonces(9);
     heartbeat("store", 5_000);
 }
 

@@ -1,0 +1,41 @@
+//! SubmitSnapshotJob: a job is durable before it is answered (API contract, 2).
+
+use std::sync::atomic::Ordering;
+
+use serde_json::json;
+
+use crate::model::ids::JobId;
+use crate::service::store::rows::NewJob;
+use crate::service::telemetry::metrics;
+
+use super::error::{ApiError, Fixed};
+use super::rpc::{Answer, Call, fields, new_id};
+use super::{spec, videos};
+
+/// Queues a job.
+pub async fn submit_snapshot_job(call: &Call<'_>) -> Answer {
+    if call.context.disk.load(Ordering::Relaxed) {
+        return Err(ApiError::fixed(Fixed::Unavailable, "the disk is too full for new jobs"));
+    }
+    let reference = videos::reference(call)?;
+    if call.params.get("SnapshotTemplateId").is_some() {
+        return Err(ApiError::fixed(Fixed::OperationNotSupported, "snapshot templates are not served"));
+    }
+    let spec = spec::parse(call.params, &call.settings.capture)?;
+    let video = videos::find(call, &reference).await?;
+    videos::check_status(&video)?;
+    let id = JobId(new_id());
+    let job = NewJob {
+        id: id.clone(),
+        account: call.account,
+        video: video.id,
+        spec,
+        user_data: call.params.get("UserData").map(str::to_owned),
+        request_id: call.request_id.to_owned(),
+        created_ms: call.context.clock.now_ms(),
+    };
+    call.context.store.submit(job).await?;
+    call.context.submitted.notify_one();
+    metrics::job_submitted();
+    Ok(fields(json!({ "SnapshotJob": { "JobId": id.0 } })))
+}
