@@ -28,6 +28,9 @@ const BEAT: Duration = Duration::from_secs(10);
 /// Between two times of forgetting old nonces.
 const PRUNE: Duration = Duration::from_secs(60);
 
+/// The scheduler turns once a second when nothing else happens.
+const SCHEDULER_SILENCE_MAX: Duration = Duration::from_secs(5);
+
 /// What a round looks at.
 pub struct Rounds {
     pub store: Store,
@@ -50,6 +53,7 @@ impl Rounds {
         let pause = watchdog.map_or(ROUND, |limit| ROUND.min(limit / 3));
         let (mut beaten, mut pruned) = (None, None);
         let mut turns_seen = self.turns.load(Ordering::Relaxed);
+        let mut turned_at = Instant::now();
         loop {
             tokio::select! {
                 () = stop::asked(&mut stop) => return,
@@ -57,12 +61,13 @@ impl Rounds {
             }
             let written = self.once().await;
             let turns = self.turns.load(Ordering::Relaxed);
-            let turned = std::mem::replace(&mut turns_seen, turns) != turns;
-            if written && (turned || self.health.draining.load(Ordering::SeqCst)) && watchdog.is_some() {
-                signals::tell(&[NotifyState::Watchdog]);
-            }
-            if turned {
+            if std::mem::replace(&mut turns_seen, turns) != turns {
+                turned_at = Instant::now();
                 metrics::heartbeat("scheduler", self.clock.now_ms());
+            }
+            let turns = turned_at.elapsed() < SCHEDULER_SILENCE_MAX;
+            if watchdog.is_some() && written && (turns || self.health.draining.load(Ordering::SeqCst)) {
+                signals::tell(&[NotifyState::Watchdog]);
             }
             if written && is_due(&mut beaten, BEAT) {
                 self.beat().await;
