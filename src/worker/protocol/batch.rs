@@ -7,6 +7,9 @@ use super::{Kind, Malformed, framed};
 use crate::model::job::{BatchJob, Grant, VideoBatch};
 use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec, SpriteSpec};
 
+/// The shortest job: no points, no sizes, no sprites, three empty lists.
+const JOB_BYTES_MIN: usize = 20;
+
 /// One message to a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -50,8 +53,8 @@ pub fn decode_order(kind: Kind, payload: &[u8]) -> Result<Order, Malformed> {
             let grant = Grant { threads: r.u32()?, bytes: r.u64()? };
             let stream = r.option(Reader::u32)?;
             let frame_pixels_max = r.u64()?;
-            // A job takes more than this; the bound only keeps the allocation below the bytes at hand.
-            let jobs = r.list(32, |r| {
+            // The bound keeps the allocation below the bytes at hand.
+            let jobs = r.list(JOB_BYTES_MIN, |r| {
                 Ok(BatchJob {
                     spec: read_spec(r)?,
                     pictures_done: r.list(4, Reader::u32)?,
@@ -143,4 +146,29 @@ fn write_size(w: &mut Writer, size: AskedSize) {
 
 fn read_size(r: &mut Reader<'_>) -> Result<AskedSize, Malformed> {
     Ok(AskedSize { width: r.option(Reader::u32)?, height: r.option(Reader::u32)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_batch_is_one_that_can_be_read() {
+        let spec = SnapshotSpec {
+            points: Points::None,
+            size: AskedSize::default(),
+            quality: 85,
+            frame_type: FrameType::Normal,
+            sprite: None,
+            keep_pictures: false,
+            frame_md5: false,
+        };
+        let job =
+            BatchJob { spec, pictures_done: Vec::new(), sheets_done: Vec::new(), points_failed: Vec::new() };
+        let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1 };
+        let grant = Grant { threads: 1, bytes: 1 };
+        let bytes = encode_batch(&batch, grant).expect("it is short");
+        let payload = &bytes[super::super::HEAD_BYTES..];
+        assert_eq!(decode_order(Kind::Batch, payload), Ok(Order::Batch(batch, grant)));
+    }
 }

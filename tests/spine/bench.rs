@@ -1,0 +1,199 @@
+//! A pipeline with everything real but the decoder and the clock.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId};
+use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
+use stillframe::service::batch::scheduler::Orders;
+use stillframe::service::clock::{Clock, ManualClock};
+use stillframe::service::objects::{MediaRoots, ObjectStore};
+use stillframe::service::pipeline::{Partials, Pipeline};
+use stillframe::service::settings::{Flags, Settings};
+use stillframe::service::store::Store;
+use stillframe::service::store::rows::{Job, JobState, NewJob, Video, VideoRef, VideoStatus};
+use stillframe::worker::budget::Budget;
+use stillframe::worker::pool::{Pool, PoolConfig};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub const ACCOUNT: AccountId = AccountId(1);
+const START_MS: i64 = 1_000_000;
+
+/// When which file was written.
+pub type Made = (u64, i64, i64);
+
+pub fn made(file: &std::fs::Metadata) -> Made {
+    (file.ino(), file.mtime(), file.mtime_nsec())
+}
+
+pub struct Bench {
+    pub pipeline: Arc<Pipeline>,
+    pub store: Store,
+    pub clock: ManualClock,
+    pub stop: watch::Sender<bool>,
+    folder: tempfile::TempDir,
+    _settings: watch::Sender<Arc<Settings>>,
+}
+
+impl Bench {
+    pub async fn new() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let media = folder.path().canonicalize().unwrap().join("media");
+        std::fs::create_dir(&media).unwrap();
+        let store = Store::open(&folder.path().join("stillframe.db")).await.unwrap();
+        store.start_incarnation(&Incarnation("now".into()), START_MS).await.unwrap();
+        let clock = ManualClock::new(START_MS);
+        let settings = Settings::load(&Flags::default(), []).unwrap();
+        let pool = PoolConfig {
+            run_cpu: settings.worker.run_cpu,
+            no_progress: settings.worker.no_progress,
+            budget: Budget::new(settings.worker.image_bytes),
+        };
+        let settings = watch::Sender::new(Arc::new(settings));
+        let pipeline = Pipeline {
+            store: store.clone(),
+            objects: ObjectStore::local(folder.path().join("objects")).unwrap(),
+            roots: MediaRoots { roots: vec![media] },
+            pool: Arc::new(Pool::start(pool).await.unwrap()),
+            settings: settings.subscribe(),
+            clock: Clock::Manual(clock.clone()),
+            base_url: "http://test".into(),
+            wake: Arc::default(),
+            partials: Partials::default(),
+        };
+        let pipeline = Arc::new(pipeline);
+        Bench { pipeline, store, clock, stop: watch::Sender::new(false), folder, _settings: settings }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.pipeline.roots.roots[0].join(name)
+    }
+
+    /// Registers a video whose text is the script of its walk.
+    pub async fn video(&self, name: &str, script: &str) -> VideoId {
+        std::fs::write(self.path(name), format!("{script}\n")).unwrap();
+        self.register(name).await
+    }
+
+    pub async fn register(&self, name: &str) -> VideoId {
+        let path = self.path(name).to_str().unwrap().to_owned();
+        let video = Video {
+            id: VideoId(format!("{:0>32}", name.replace('.', ""))),
+            account: ACCOUNT,
+            reference_id: None,
+            title: name.to_owned(),
+            description: None,
+            tags: None,
+            cate_id: None,
+            cover_url: None,
+            template_group_id: None,
+            file_url: format!("file://{path}"),
+            path,
+            size: 0,
+            duration_ms: None,
+            status: VideoStatus::Normal,
+            user_data: None,
+            created_ms: START_MS,
+            modified_ms: START_MS,
+        };
+        self.store.register_video(video).await.unwrap().0
+    }
+
+    pub async fn stored_video(&self, video: &VideoId) -> Video {
+        self.store.video(ACCOUNT, &VideoRef::Id(video.clone())).await.unwrap().unwrap()
+    }
+
+    pub async fn submit(&self, video: &VideoId, name: &str, instants_ms: &[i64]) -> JobId {
+        let id = JobId(format!("{name:0>32}"));
+        let spec = SnapshotSpec {
+            points: Points::List(instants_ms.to_vec()),
+            size: AskedSize::default(),
+            quality: 85,
+            frame_type: FrameType::Normal,
+            sprite: None,
+            keep_pictures: true,
+            frame_md5: false,
+        };
+        let job = NewJob {
+            id: id.clone(),
+            account: ACCOUNT,
+            video: video.clone(),
+            spec,
+            user_data: None,
+            request_id: "request".into(),
+            created_ms: START_MS,
+        };
+        self.store.submit(job).await.unwrap();
+        id
+    }
+
+    /// Claims what is due of a video and runs it in the background.
+    pub async fn begin(&self, video: &VideoId) -> JoinHandle<()> {
+        let token = ClaimToken(uuid::Uuid::new_v4().simple().to_string());
+        let now_ms = Clock::Manual(self.clock.clone()).now_ms();
+        let incarnation = Incarnation("now".into());
+        let claim = self.store.claim(ACCOUNT, video, &token, &incarnation, now_ms).await.unwrap();
+        let claim = claim.expect("something is due");
+        self.stop.send_replace(false);
+        let orders = Orders { threads: 1, stop: self.stop.subscribe() };
+        let pipeline = Arc::clone(&self.pipeline);
+        tokio::spawn(async move { pipeline.run(claim, orders).await })
+    }
+
+    /// Claims what is due of a video and runs it to its end.
+    pub async fn run(&self, video: &VideoId) {
+        self.begin(video).await.await.unwrap();
+    }
+
+    /// After every pause that a job may have to make.
+    pub fn later(&self) {
+        self.clock.advance(Duration::from_secs(60));
+    }
+
+    pub async fn job(&self, job: &JobId) -> Job {
+        self.store.job(None, job).await.unwrap().unwrap()
+    }
+
+    pub async fn state(&self, job: &JobId) -> (JobState, u32) {
+        let job = self.job(job).await;
+        (job.state, job.attempts)
+    }
+
+    pub async fn wait_for_state(&self, job: &JobId, state: JobState) {
+        while self.job(job).await.state != state {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Status words of a job's points, in asked order.
+    pub async fn statuses(&self, job: &JobId) -> Vec<&'static str> {
+        self.store.points(job).await.unwrap().iter().map(|point| point.status.name()).collect()
+    }
+
+    /// Waits for a temp file of a job; tells it from a later one of the same name.
+    pub async fn wait_for_temp(&self, video: &VideoId, job: &JobId, asked: u32) -> Made {
+        let path = self.snapshots(video).join(format!(".{job}-p{asked}.tmp"));
+        loop {
+            match std::fs::metadata(&path) {
+                Ok(file) if file.len() > 0 => return made(&file),
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    pub fn snapshots(&self, video: &VideoId) -> PathBuf {
+        self.folder.path().join("objects").join(&video.0).join("snapshots").join("normal")
+    }
+
+    /// Names of a video's files, temp files among them.
+    pub fn files(&self, video: &VideoId) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.snapshots(video)) else { return Vec::new() };
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
