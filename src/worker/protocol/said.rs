@@ -68,9 +68,7 @@ pub fn encode_message(message: &Message) -> Result<Vec<u8>, Malformed> {
             write_stats(w, stats);
             w.list(points, |w, key| write_key(w, *key));
         }),
-        Message::RunEnds { points } => {
-            framed(Kind::RunEnds, |w| w.list(points, |w, key| write_key(w, *key)))
-        }
+        Message::RunEnds { points } => framed(Kind::RunEnds, |w| w.list(points, |w, key| write_key(w, *key))),
         Message::Shown { point, shown } => framed(Kind::Shown, |w| {
             write_key(w, *point);
             write_shown(w, shown);
@@ -144,14 +142,11 @@ pub fn decode_said(kind: Kind, payload: &[u8]) -> Result<Said, Malformed> {
             Said::Message(Message::RunBegins { points: r.list(8, read_key)?, stats })
         }
         Kind::RunEnds => Said::Message(Message::RunEnds { points: r.list(8, read_key)? }),
-        Kind::Shown => {
-            Said::Message(Message::Shown { point: read_key(&mut r)?, shown: read_shown(&mut r)? })
-        }
+        Kind::Shown => Said::Message(Message::Shown { point: read_key(&mut r)?, shown: read_shown(&mut r)? }),
         Kind::Image => Said::Image(read_image_header(&mut r)?),
-        Kind::PointFailed => Said::Message(Message::PointFailed {
-            point: read_key(&mut r)?,
-            failure: read_failure(&mut r)?,
-        }),
+        Kind::PointFailed => {
+            Said::Message(Message::PointFailed { point: read_key(&mut r)?, failure: read_failure(&mut r)? })
+        }
         Kind::Note => {
             Said::Message(Message::Note { warning: r.bool("warning")?, text: r.text(NOTE_BYTES_MAX)? })
         }
@@ -176,8 +171,7 @@ pub fn decode_said(kind: Kind, payload: &[u8]) -> Result<Said, Malformed> {
 /// Largest count in `Stats`: the daemon adds them up over remainders, and a sum must never overflow.
 const STAT_MAX: u64 = 1 << 48;
 
-const DEATHS: [Death; 5] =
-    [Death::Crash, Death::Timeout, Death::OutOfMemory, Death::Zygote, Death::Killed];
+const DEATHS: [Death; 5] = [Death::Crash, Death::Timeout, Death::OutOfMemory, Death::Zygote, Death::Killed];
 const STATUSES: [PointStatus; 6] = [
     PointStatus::Ok,
     PointStatus::FirstFrame,
@@ -314,8 +308,7 @@ fn read_planned(r: &mut Reader<'_>) -> Result<Planned, Malformed> {
         Ok(PlannedJob {
             sheets: r.u32()?,
             cells_per_sheet: r.u32()?,
-            points: r
-                .list(9, |r| Ok(PlannedPoint { asked_ms: r.i64()?, past_end: r.bool("past end")? }))?,
+            points: r.list(9, |r| Ok(PlannedPoint { asked_ms: r.i64()?, past_end: r.bool("past end")? }))?,
         })
     })?;
     Ok(Planned { media, jobs })

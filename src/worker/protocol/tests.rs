@@ -5,7 +5,9 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::model::delivery::{Message, Planned, PlannedJob, PlannedPoint};
-use crate::model::job::{BatchJob, Death, Ended, FailCode, Failure, Grant, Stage, StagesUs, Stats, VideoBatch};
+use crate::model::job::{
+    BatchJob, Death, Ended, FailCode, Failure, Grant, Stage, StagesUs, Stats, VideoBatch,
+};
 use crate::model::media::{Backend, Hdr, MediaFacts};
 use crate::model::snapshot::{EncodedImage, ImageKind, PointKey, PointStatus, Shown};
 use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec, SpriteSpec};
@@ -103,10 +105,12 @@ fn image() -> impl Strategy<Value = EncodedImage> {
         any::<u32>().prop_map(|number| ImageKind::Sheet { number }),
     ];
     let middle = prop::collection::vec(any::<u8>(), 0..300);
-    (any::<u32>(), kind, 1u32..=65_535, 1u32..=65_535, middle).prop_map(|(job, kind, width, height, middle)| {
-        let bytes = [&[0xFF, 0xD8], &middle[..], &[0xFF, 0xD9]].concat();
-        EncodedImage { job, kind, width, height, bytes }
-    })
+    (any::<u32>(), kind, 1u32..=65_535, 1u32..=65_535, middle).prop_map(
+        |(job, kind, width, height, middle)| {
+            let bytes = [&[0xFF, 0xD8], &middle[..], &[0xFF, 0xD9]].concat();
+            EncodedImage { job, kind, width, height, bytes }
+        },
+    )
 }
 
 fn message() -> impl Strategy<Value = Message> {
@@ -137,15 +141,16 @@ fn size() -> impl Strategy<Value = AskedSize> {
 }
 
 fn spec() -> impl Strategy<Value = SnapshotSpec> {
-    let points = prop_oneof![
-        prop::collection::vec(any::<i64>(), 0..30).prop_map(Points::List),
-        (any::<i64>(), any::<u32>(), any::<i64>())
-            .prop_map(|(offset_ms, count, interval_ms)| Points::Every { offset_ms, count, interval_ms }),
-        (any::<i64>(), any::<u32>()).prop_map(|(offset_ms, count)| Points::Even { offset_ms, count }),
-        (any::<i64>(), any::<i64>(), any::<u32>())
-            .prop_map(|(offset_ms, interval_ms, most)| Points::ToEnd { offset_ms, interval_ms, most }),
-        Just(Points::None),
-    ];
+    let points =
+        prop_oneof![
+            prop::collection::vec(any::<i64>(), 0..30).prop_map(Points::List),
+            (any::<i64>(), any::<u32>(), any::<i64>())
+                .prop_map(|(offset_ms, count, interval_ms)| Points::Every { offset_ms, count, interval_ms }),
+            (any::<i64>(), any::<u32>()).prop_map(|(offset_ms, count)| Points::Even { offset_ms, count }),
+            (any::<i64>(), any::<i64>(), any::<u32>())
+                .prop_map(|(offset_ms, interval_ms, most)| Points::ToEnd { offset_ms, interval_ms, most }),
+            Just(Points::None),
+        ];
     let sprite = prop::option::of((size(), prop::array::uniform4(any::<u32>()), any::<[u8; 3]>()).prop_map(
         |(cell, n, color)| SpriteSpec {
             cell,
@@ -159,28 +164,16 @@ fn spec() -> impl Strategy<Value = SnapshotSpec> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     (points, size(), any::<u8>(), sprite, flags).prop_map(|(points, size, quality, sprite, flags)| {
         let frame_type = if flags.0 { FrameType::Intra } else { FrameType::Normal };
-        SnapshotSpec {
-            points,
-            size,
-            quality,
-            frame_type,
-            sprite,
-            keep_pictures: flags.1,
-            frame_md5: flags.2,
-        }
+        SnapshotSpec { points, size, quality, frame_type, sprite, keep_pictures: flags.1, frame_md5: flags.2 }
     })
 }
 
 fn batch() -> impl Strategy<Value = VideoBatch> {
     let list = || prop::collection::vec(any::<u32>(), 0..20);
-    let job = (spec(), list(), list(), list()).prop_map(
-        |(spec, pictures_done, sheets_done, points_failed)| BatchJob {
-            spec,
-            pictures_done,
-            sheets_done,
-            points_failed,
-        },
-    );
+    let job =
+        (spec(), list(), list(), list()).prop_map(|(spec, pictures_done, sheets_done, points_failed)| {
+            BatchJob { spec, pictures_done, sheets_done, points_failed }
+        });
     (prop::collection::vec(job, 0..5), any::<Option<u32>>(), any::<u64>())
         .prop_map(|(jobs, stream, frame_pixels_max)| VideoBatch { jobs, stream, frame_pixels_max })
 }
