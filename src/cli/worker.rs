@@ -5,5 +5,5 @@ pub struct Args {}
 
 /// Runs the command; returns its exit code.
 pub fn run(_args: Args) -> u8 {
-    unimplemented!()
+    crate::worker::zygote::main(crate::engine::run::run, crate::engine::media::source::warm_up)
 }
