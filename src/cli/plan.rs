@@ -1,6 +1,6 @@
 //! `stillframe plan`: the seek runs of a grab, without decoding, so that a person can check them by hand.
 //!
-//! Owns the report. Drives the same machine as `grab`.
+//! Owns the report. Never decodes; drives the same machine as `grab`.
 
 use std::path::PathBuf;
 

@@ -5,6 +5,7 @@
 pub mod colour;
 pub mod convert;
 pub mod decoder;
+pub mod facts;
 pub mod fingerprint;
 pub mod headers;
 pub mod log;

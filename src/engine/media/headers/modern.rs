@@ -1,7 +1,7 @@
 //! VP9 and AV1 headers, read by cros-codecs.
 //!
-//! Owns the unwind barrier around a parser of hostile bytes. Anything that it does not understand means the
-//! weaker rule: nothing is left out, and only the container's key frames are starts.
+//! Owns the unwind barrier around a parser of hostile bytes. Never guesses: what it does not
+//! understand means the weaker rule: nothing is left out, and only the container's key frames are starts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
