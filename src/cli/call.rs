@@ -1,4 +1,7 @@
 //! `stillframe call`: one V3-signed request to a running daemon.
+//!
+//! Owns the client's side of the signature and the connection. Never judges an answer: it prints it, and
+//! the status decides the exit code.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! `stillframe callbacks`: list, show, redeliver. Works with or without a daemon.
+//!
+//! Owns how outbox rows are shown. Never sends one: a redelivered row is the daemon's.
 
 use clap::Subcommand;
 use serde_json::{Value, json};

@@ -1,4 +1,6 @@
 //! What commands share: settings, the store, and how problems are told.
+//!
+//! Owns how a command fails: one line on stderr and an exit code. Never prints data.
 
 use std::future::Future;
 use std::os::unix::fs::DirBuilderExt as _;

@@ -1,9 +1,26 @@
-//! `stillframe completions`.
+//! `stillframe completions`: a completion script for a shell.
+//!
+//! Owns nothing but the choice of shell. Never knows a command's flags: they come from the parser itself.
+
+use std::io::Write;
+
+use clap_complete::Shell;
+
+use super::exit;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Which shell
+    shell: Shell,
+}
 
-/// Runs the command; returns its exit code.
-pub fn run(_command: clap::Command, _args: Args) -> u8 {
-    unimplemented!()
+/// Prints the script to stdout; returns the exit code.
+pub fn run(mut command: clap::Command, args: Args) -> u8 {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, name, &mut script);
+    match std::io::stdout().write_all(&script) {
+        Ok(()) => exit::DONE,
+        Err(_) => exit::FAULT,
+    }
 }

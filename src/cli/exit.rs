@@ -1,4 +1,6 @@
 //! Exit codes, the same for every command.
+//!
+//! Owns the numbers, which scripts rely on. Never decides which one a command ends with.
 
 /// All that was asked.
 pub const DONE: u8 = 0;

@@ -1,11 +1,266 @@
-//! `stillframe grab`.
+//! `stillframe grab`: one job from the command line, with the daemon's engine, in this process.
+//!
+//! Owns the files that it writes and the report about them. Never starts a daemon or touches a store.
 
-use super::Global;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::points::{PictureArgs, PointArgs};
+use super::{Global, exit, points, report};
+use crate::engine::media::source::warm_up;
+use crate::model::delivery::{Deliver, Gone, Message, Planned};
+use crate::model::job::{Ended, Failure, Grant, Stats};
+use crate::model::snapshot::{EncodedImage, ImageKind, Shown};
+
+/// Pictures in the making may hold this much.
+const GRAB_BYTES: u64 = 256 << 20;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The video
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub points: PointArgs,
+    #[command(flatten)]
+    pub pictures: PictureArgs,
+    /// Where to decode
+    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
+    pub backend: BackendArg,
+    /// Decoding threads; default: the cores, as far as there are points for them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: Option<u32>,
+    /// Folder for the pictures
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--backend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendArg {
+    Auto,
+    Cpu,
+    Cuda,
+    Vaapi,
+}
 
 /// Runs the command; returns its exit code.
-pub fn run(_global: &Global, _args: Args) -> u8 {
-    unimplemented!()
+pub fn run(_global: &Global, args: Args) -> u8 {
+    if matches!(args.backend, BackendArg::Cuda | BackendArg::Vaapi) {
+        eprintln!("stillframe: this build decodes on the CPU only; use --backend auto or cpu");
+        return exit::FAULT;
+    }
+    let batch = match args.points.batch(Some(&args.pictures)) {
+        Ok(batch) => batch,
+        Err(text) => {
+            eprintln!("stillframe: {text}");
+            return exit::USAGE;
+        }
+    };
+    let source = match points::open(&args.file) {
+        Ok(source) => source,
+        Err(failure) => return fault(&args, &failure),
+    };
+    if let Err(e) = std::fs::create_dir_all(&args.out) {
+        eprintln!("stillframe: cannot make the folder {}: {e}", args.out.display());
+        return exit::FAULT;
+    }
+    warm_up();
+    let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let threads = args.threads.unwrap_or_else(|| args.points.most().clamp(1, cores.min(16)));
+    let album = Album::new(&args.out, !args.json && std::io::stderr().is_terminal());
+    let (ended, stats) =
+        crate::engine::run::run(&batch, source, Grant { threads, bytes: GRAB_BYTES }, &album);
+    let pages = album.close();
+    match (ended, &pages.planned) {
+        (Ended::Failed(failure), None) => fault(&args, &failure),
+        (ended, planned) => {
+            if let Ended::Failed(failure) = &ended {
+                eprintln!("stillframe: {}: {failure}", args.file.display());
+            }
+            finish(&args, &pages, planned.as_ref(), &stats)
+        }
+    }
+}
+
+fn fault(args: &Args, failure: &Failure) -> u8 {
+    eprintln!("stillframe: {}: {}: {}", args.file.display(), failure.stage.name(), failure.text);
+    if args.json {
+        let error = json!({"code": failure.code.name(), "stage": failure.stage.name(), "text": failure.text});
+        println!("{}", json!({"file": args.file.display().to_string(), "error": error}));
+    }
+    exit::FAULT
+}
+
+fn finish(args: &Args, pages: &Pages, planned: Option<&Planned>, stats: &Stats) -> u8 {
+    let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p, args.pictures.sprite.is_some()));
+    let made = pictures.iter().filter(|(good, _)| *good).count();
+    if args.json {
+        let mut object = json!({
+            "file": args.file.display().to_string(),
+            "media": planned.map(|p| report::media(&p.media)),
+            "pictures": pictures.iter().map(|(_, entry)| entry).collect::<Vec<_>>(),
+            "stats": report::stats(stats, 1),
+        });
+        if args.pictures.sprite.is_some() {
+            object["sheets"] = sheets(pages);
+        }
+        println!("{object}");
+    } else {
+        for (_, entry) in &pictures {
+            println!("{}", line(&args.out, entry));
+        }
+        for sheet in sheets(pages).as_array().into_iter().flatten() {
+            let file = args.out.join(sheet["file"].as_str().unwrap_or_default());
+            println!("{}  {}x{}", file.display(), sheet["width"], sheet["height"]);
+        }
+    }
+    match (made, pictures.len()) {
+        (made, all) if made == all && made > 0 => exit::DONE,
+        (0, _) => exit::FAULT,
+        _ => exit::PARTIAL,
+    }
+}
+
+/// One entry an asked point, in asked order; true when its picture is there.
+fn entries(pages: &Pages, planned: &Planned, has_sheets: bool) -> Vec<(bool, Value)> {
+    let Some(job) = planned.jobs.first() else { return Vec::new() };
+    let mut entries = Vec::with_capacity(job.points.len());
+    for (asked, point) in (0u32..).zip(&job.points) {
+        let mut entry = serde_json::Map::new();
+        entry.insert("ordinal".into(), json!(asked + 1));
+        entry.insert("asked_ms".into(), json!(point.asked_ms));
+        let mut good = false;
+        if point.past_end {
+            entry.insert("status".into(), json!("past_end"));
+        } else if let Some(failure) = pages.failed.get(&asked) {
+            entry.insert("status".into(), json!("failed"));
+            entry.insert("reason".into(), json!(format!("{}: {}", failure.stage.name(), failure.text)));
+        } else if let Some(shown) = pages.shown.get(&asked) {
+            entry.extend(report::shown(shown));
+            good = has_sheets;
+            if let Some((file, bytes)) = pages.files.get(&ImageKind::Picture { asked }) {
+                entry.insert("file".into(), json!(file));
+                entry.insert("bytes".into(), json!(bytes.2));
+                good = true;
+            }
+        } else {
+            entry.insert("status".into(), json!("failed"));
+            entry.insert("reason".into(), json!("the walk ended before it"));
+        }
+        entries.push((good, Value::Object(entry)));
+    }
+    entries
+}
+
+fn sheets(pages: &Pages) -> Value {
+    let sheets = pages.files.iter().filter_map(|(kind, (file, (width, height, bytes)))| match kind {
+        ImageKind::Sheet { number } => Some(
+            json!({"number": number + 1, "file": file, "width": width, "height": height, "bytes": bytes}),
+        ),
+        ImageKind::Picture { .. } => None,
+    });
+    Value::Array(sheets.collect())
+}
+
+fn line(out: &Path, entry: &Value) -> String {
+    let text = |key: &str| entry[key].as_str().unwrap_or_default();
+    let asked = entry["asked_ms"].as_i64().unwrap_or(0);
+    match entry["file"].as_str() {
+        Some(file) => format!(
+            "{}  asked {asked} ms, shown {} ms, {}x{}, {}{}",
+            out.join(file).display(),
+            entry["shown_ms"],
+            entry["width"],
+            entry["height"],
+            text("status"),
+            entry["frame_md5"].as_str().map_or_else(String::new, |md5| format!(", {md5}")),
+        ),
+        None => format!("{:05}  asked {asked} ms, {} {}", entry["ordinal"], text("status"), text("reason")),
+    }
+}
+
+/// Takes what the engine delivers and writes the files.
+struct Album<'a> {
+    out: &'a Path,
+    pages: Mutex<Pages>,
+    bar: ProgressBar,
+}
+
+#[derive(Default)]
+struct Pages {
+    planned: Option<Planned>,
+    shown: BTreeMap<u32, Shown>,
+    failed: BTreeMap<u32, Failure>,
+    /// File name; width, height, bytes.
+    files: BTreeMap<ImageKind, (String, (u32, u32, usize))>,
+}
+
+impl<'a> Album<'a> {
+    fn new(out: &'a Path, with_bar: bool) -> Album<'a> {
+        let bar = if with_bar { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {elapsed}") {
+            bar.set_style(style);
+        }
+        Album { out, pages: Mutex::default(), bar }
+    }
+
+    fn close(self) -> Pages {
+        self.bar.finish_and_clear();
+        self.pages.into_inner().unwrap_or_default()
+    }
+
+    fn keep(&self, image: &EncodedImage) -> Result<(), Gone> {
+        let name = match image.kind {
+            ImageKind::Picture { asked } => format!("{:05}.jpg", asked + 1),
+            ImageKind::Sheet { number } => format!("sprite-{:05}.jpg", number + 1),
+        };
+        if let Err(e) = std::fs::write(self.out.join(&name), &image.bytes) {
+            eprintln!("stillframe: cannot write {}: {e}", self.out.join(&name).display());
+            return Err(Gone);
+        }
+        let size = (image.width, image.height, image.bytes.len());
+        self.with(|pages| pages.files.insert(image.kind, (name, size)));
+        Ok(())
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Pages) -> T) {
+        if let Ok(mut pages) = self.pages.lock() {
+            change(&mut pages);
+        }
+    }
+}
+
+impl Deliver for Album<'_> {
+    fn deliver(&self, message: Message) -> Result<(), Gone> {
+        match message {
+            Message::Planned(planned) => {
+                let points =
+                    planned.jobs.first().map_or(0, |j| j.points.iter().filter(|p| !p.past_end).count());
+                self.bar.set_length(points as u64);
+                self.with(|pages| pages.planned = Some(planned));
+            }
+            Message::Shown { point, shown } => {
+                self.bar.inc(1);
+                self.with(|pages| pages.shown.insert(point.asked, shown));
+            }
+            Message::PointFailed { point, failure } => {
+                self.bar.inc(1);
+                self.with(|pages| pages.failed.insert(point.asked, failure));
+            }
+            Message::Image(image) => return self.keep(&image),
+            Message::Note { warning: true, text } => {
+                self.bar.suspend(|| eprintln!("stillframe: {text}"));
+            }
+            Message::Note { .. } | Message::RunBegins { .. } | Message::RunEnds { .. } => {}
+        }
+        Ok(())
+    }
 }

@@ -1,4 +1,6 @@
 //! `stillframe import`: registers files; prints a VideoId each. Works with or without a daemon.
+//!
+//! Owns the step from a path to a registered URL. Never opens the video and never leaves the media roots.
 
 use std::path::{Path, PathBuf};
 

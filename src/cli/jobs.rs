@@ -1,4 +1,6 @@
 //! `stillframe jobs`: list, show, requeue, cancel. Works with or without a daemon.
+//!
+//! Owns how jobs are shown. Never changes a row but by the store's own transitions.
 
 use clap::Subcommand;
 use serde_json::{Value, json};

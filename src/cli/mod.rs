@@ -16,7 +16,9 @@ mod jobs;
 mod keys;
 mod man;
 mod plan;
+mod points;
 mod probe;
+mod report;
 mod serve;
 mod worker;
 
@@ -27,7 +29,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 /// Exact still pictures out of video.
 #[derive(Debug, Parser)]
-#[command(name = "stillframe", version, max_term_width = 100)]
+#[command(name = "stillframe", version = env!("STILLFRAME_BUILD"), max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,

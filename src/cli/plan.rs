@@ -1,11 +1,139 @@
-//! `stillframe plan`.
+//! `stillframe plan`: the seek runs of a grab, without decoding, so that a person can check them by hand.
+//!
+//! Owns the report. Never decodes; drives the same machine as `grab`.
 
-use super::Global;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::points::PointArgs;
+use super::{Global, exit, points, report};
+use crate::engine::capture::plan::SeekRun;
+use crate::engine::media::source::warm_up;
+use crate::engine::run::survey;
+use crate::engine::wishes::Wishes;
+use crate::model::delivery::{Deliver, Gone, Message};
+use crate::model::media::{MediaFacts, Need, Start};
+use crate::model::time::Seconds;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The video
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub points: PointArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Nobody listens: the plan is the result.
+struct Silent;
+
+impl Deliver for Silent {
+    fn deliver(&self, _message: Message) -> Result<(), Gone> {
+        Ok(())
+    }
+}
 
 /// Runs the command; returns its exit code.
-pub fn run(_global: &Global, _args: Args) -> u8 {
-    unimplemented!()
+pub fn run(_global: &Global, args: Args) -> u8 {
+    warm_up();
+    let batch = match args.points.batch(None) {
+        Ok(batch) => batch,
+        Err(text) => {
+            eprintln!("stillframe: {text}");
+            return exit::USAGE;
+        }
+    };
+    let planned = points::open(&args.file).and_then(|source| survey(&batch, source, &Silent));
+    let (facts, wishes, survey, stats) = match planned {
+        Ok(planned) => planned,
+        Err(failure) => {
+            eprintln!("stillframe: {}: {}: {}", args.file.display(), failure.stage.name(), failure.text);
+            return exit::FAULT;
+        }
+    };
+    let runs: Vec<Value> = survey.runs.iter().map(|run| describe(run, &wishes, &facts)).collect();
+    let linear = survey.linear.map(|reason| format!("{reason:?}"));
+    if args.json {
+        println!(
+            "{}",
+            json!({"file": args.file.display().to_string(), "media": report::media(&facts), "runs": runs,
+                   "linear": linear, "stats": report::stats(&stats, 1)})
+        );
+        return exit::DONE;
+    }
+    for (i, run) in runs.iter().enumerate() {
+        println!(
+            "run {}: starts at pts {} ({})",
+            i + 1,
+            run["packets"][0]["pts"],
+            run["start"].as_str().unwrap_or("")
+        );
+        for packet in run["packets"].as_array().into_iter().flatten() {
+            println!(
+                "  {:>5}  pts {:>9}  dts {:>9}  {:>8} bytes  {:<4} {}",
+                packet["n"],
+                packet["pts"].to_string(),
+                packet["dts"].to_string(),
+                packet["size"],
+                if packet["sent"] == true { "send" } else { "skip" },
+                packet["why"].as_str().unwrap_or(""),
+            );
+        }
+    }
+    if let Some(reason) = linear {
+        println!("the rest is decoded from the first packet on: {reason}");
+    }
+    println!("{} packets read, {} seeks", stats.packets_read, stats.seeks);
+    exit::DONE
+}
+
+fn describe(run: &SeekRun, wishes: &Wishes, facts: &MediaFacts) -> Value {
+    let origin = Seconds::of_pts(facts.start_pts, facts.time_base);
+    let packets: Vec<Value> = (0..run.heads.len())
+        .map(|n| {
+            let head = run.heads[n];
+            json!({"n": n, "pts": head.pts, "dts": head.dts, "size": head.size, "key": head.header.key,
+                   "sent": run.sent[n], "why": why(run, n)})
+        })
+        .collect();
+    let targets: Vec<Value> = run
+        .targets
+        .iter()
+        .map(|target| {
+            let askers = target.wants.iter().flat_map(|want| &wishes.askers[*want]);
+            let asked: Vec<i64> = askers.map(|asker| asker.asked_ms).collect();
+            let pts = target.head.pts.unwrap_or(0);
+            let shown = Seconds::of_pts(pts, facts.time_base).minus(origin).ceil_ms();
+            json!({"n": target.seq - run.first, "pts": pts, "shown_ms": shown, "asked_ms": asked})
+        })
+        .collect();
+    let start = match run.start {
+        Start::Clean => "clean start".to_owned(),
+        Start::Open => "recovery point".to_owned(),
+        Start::After(frames) => format!("exact after {frames} frames"),
+        Start::No => "no start".to_owned(),
+    };
+    json!({"start": start, "targets": targets, "packets": packets})
+}
+
+/// Why a packet is sent or left out.
+fn why(run: &SeekRun, n: usize) -> &'static str {
+    let header = run.heads[n].header;
+    if run.targets.iter().any(|t| (t.seq - run.first) as usize == n) {
+        "target"
+    } else if n == 0 {
+        "start of the run"
+    } else if !run.sent[n] {
+        "nothing wanted refers to it"
+    } else {
+        match header.need {
+            Need::Always => "later frames may refer to it",
+            Need::Layer { .. } => "frames of its layer or above may refer to it",
+            Need::Target | Need::TargetIfNextIsResilient if header.hidden => "hidden by an edit list",
+            Need::Target | Need::TargetIfNextIsResilient => "belongs to what is sent beside it",
+        }
+    }
 }

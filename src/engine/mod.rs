@@ -4,6 +4,14 @@
 //! `VideoBatch` and a `Deliver`, and says how it ended.
 
 pub mod capture;
+pub mod decode;
+pub mod develop;
 pub mod encode;
+pub mod geometry;
+pub mod ledger;
+pub mod linear;
 pub mod media;
 pub mod picture;
+pub mod run;
+pub mod walk;
+pub mod wishes;

@@ -1,6 +1,6 @@
 //! Every limit of the program, by name. *Pure.*
 //!
-//! Checked at the edge, asserted inside.
+//! Owns the numbers: checked at the edge, asserted inside. Never reads a setting: what can be set has its default here.
 
 /// Most explicit instants of one job (API contract, 2.1).
 pub const SPECIFIED_TIMES_MAX: usize = 30;

@@ -109,6 +109,8 @@ pub struct FrameHeader {
     pub need: Need,
     /// Place in a field pair.
     pub field: Field,
+    /// VP9: takes nothing but references from the frame before it.
+    pub resilient: bool,
 }
 
 /// Usable starts of a run.
@@ -143,4 +145,15 @@ pub enum Field {
     Frame,
     First,
     Second,
+}
+
+/// What the container knows about the way ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// The index entry of the last key frame at or before the instant, as pts or dts.
+    Key(i64),
+    /// No index, but seeking works; instants further than this many pts ahead are worth one.
+    Far(i64),
+    /// Seeking is no better than reading.
+    Unknown,
 }

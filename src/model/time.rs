@@ -1,5 +1,7 @@
 //! Media time as exact fractions. *Pure.*
 //!
+//! Owns the comparison of instants and pts. Never rounds on the way, never asks a clock.
+//!
 //! Time 0 is the container's start (`origin`); instants and pts are compared without rounding.
 //!
 //! ```text

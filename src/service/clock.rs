@@ -1,6 +1,6 @@
 //! The one clock handle of the daemon: real, or set by hand in tests.
 //!
-//! Owns the question "what time is it". Durations are measured with `std::time::Instant` elsewhere.
+//! Owns the question "what time is it". Never measures a duration: those are measured with `std::time::Instant` elsewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,1 +1,7 @@
-//! (skeleton)
+//! Packet heads in, seek runs out: what must be decoded for the wanted instants.
+//!
+//! Everything in here is *pure*. It never sees payload, pixels or FFmpeg; the spine feeds it heads.
+
+pub mod closure;
+pub mod plan;
+pub mod points;

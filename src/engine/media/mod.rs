@@ -1,1 +1,21 @@
-//! (skeleton)
+//! The fence around FFmpeg and zimg: everything that touches C for video.
+//!
+//! Owns demuxing, decoding and the road from a frame to a picture. Returns facts; the spine counts and logs.
+
+pub mod colour;
+pub mod convert;
+pub mod decoder;
+pub mod facts;
+pub mod fingerprint;
+pub mod headers;
+pub mod log;
+pub mod look;
+mod pass;
+pub mod probe;
+pub mod reader;
+mod scale;
+pub mod source;
+mod unpack;
+mod zimg;
+
+pub use super::geometry;

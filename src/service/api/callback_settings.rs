@@ -1,4 +1,6 @@
 //! SetMessageCallback, GetMessageCallback, DeleteMessageCallback: the account's receiver (API contract, 3.11).
+//!
+//! Owns the checks of a receiver's URL and key. Never sends anything there.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, json};

@@ -1,6 +1,6 @@
 //! Colour names. *Pure.*
 //!
-//! Owns the keywords of CSS and X11 as FFmpeg knows them, and `#RRGGBB` (API contract, 2.3).
+//! Owns the keywords of CSS and X11 as FFmpeg knows them, and `#RRGGBB` (API contract, 2.3). Never guesses a misspelt one.
 
 /// R G B of a name in any case, or of `#RRGGBB`; none for any other text.
 pub fn parse(text: &str) -> Option<[u8; 3]> {

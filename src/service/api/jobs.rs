@@ -1,4 +1,6 @@
 //! GetJobDetail: how a job stands, and what is true about each of its pictures (API contract, 3.3).
+//!
+//! Owns the words of a job's state in the API. Never changes a job.
 
 use crate::model::ids::JobId;
 

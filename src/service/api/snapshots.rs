@@ -1,4 +1,6 @@
 //! ListSnapshots: the images of a video's latest successful job (API contract, 3.1).
+//!
+//! Owns paging and the choice of the job. Never looks into the object store: the rows say what is there.
 
 use serde_json::{Value, json};
 

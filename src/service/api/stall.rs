@@ -1,7 +1,7 @@
 //! A connection whose writes may not stand still.
 //!
 //! Owns the write deadline that hyper does not have: a reader that takes nothing for `WRITE_STALL` loses the
-//! connection, so that it cannot hold an answer in memory for ever.
+//! connection, so that it cannot hold an answer in memory for ever. Never looks at what is written.
 
 use std::future::Future;
 use std::io;

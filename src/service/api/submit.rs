@@ -1,4 +1,6 @@
 //! SubmitSnapshotJob: a job is durable before it is answered (API contract, 2).
+//!
+//! Owns the step from a spec to a row. Never answers before the commit.
 
 use std::sync::atomic::Ordering;
 

@@ -1,6 +1,6 @@
 //! RegisterMedia and GetVideoInfo: what the daemon knows of a video.
 //!
-//! Owns how videos are named in requests and shown in answers (API contract, 3.4, 3.8, 6).
+//! Owns how videos are named in requests and shown in answers (API contract, 3.4, 3.8, 6). Never opens one.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The row formats: how a spec and a list of ids look inside a column.
 //!
-//! Owns the JSON of `jobs.spec` and the conversions both ways. *Pure.* A row written by any release must parse:
+//! Owns the JSON of `jobs.spec` and the conversions both ways. *Pure.* Never drops a field. A row written by any release must parse:
 //! fields are only ever added, each with a default.
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,76 @@
+//! The JSON objects that several commands print (DESIGN, Surface).
+//!
+//! Owns their keys, which are a promise. Never writes anywhere.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::job::Stats;
+use crate::model::media::MediaFacts;
+use crate::model::snapshot::Shown;
+
+/// The `media` object.
+pub fn media(facts: &MediaFacts) -> Value {
+    json!({
+        "container": facts.container,
+        "stream": facts.stream,
+        "codec": facts.codec,
+        "width": facts.width,
+        "height": facts.height,
+        "display_width": facts.display_width,
+        "display_height": facts.display_height,
+        "rotation": facts.rotation,
+        "sar": format!("{}:{}", facts.sar.0, facts.sar.1),
+        "duration_ms": facts.duration_ms,
+        "start_pts": facts.start_pts,
+        "time_base": format!("{}/{}", facts.time_base.num, facts.time_base.den),
+        "key_frames": facts.key_frames,
+        "hdr": facts.hdr.name(),
+    })
+}
+
+/// What is true about a picture; the caller adds ordinal, asked time, file and bytes.
+pub fn shown(shown: &Shown) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("shown_ms".into(), json!(shown.shown_ms));
+    object.insert("pts".into(), json!(shown.pts));
+    object.insert("status".into(), json!(shown.status.name()));
+    object.insert("width".into(), json!(shown.width));
+    object.insert("height".into(), json!(shown.height));
+    object.insert("key_frame".into(), json!(shown.key_frame));
+    object.insert("backend".into(), json!(shown.backend.name()));
+    if let Some(md5) = shown.frame_md5 {
+        object.insert("frame_md5".into(), json!(hex(&md5)));
+    }
+    object
+}
+
+/// The `stats` object.
+pub fn stats(stats: &Stats, attempts: u32) -> Value {
+    let ms = |us: u64| us.div_ceil(1000);
+    json!({
+        "opens": stats.opens,
+        "seeks": stats.seeks,
+        "seek_runs": stats.seek_runs,
+        "packets_read": stats.packets_read,
+        "packets_decoded": stats.packets_decoded,
+        "packets_skipped": stats.packets_skipped,
+        "frames_decoded": stats.frames_decoded,
+        "cpu_ms": ms(stats.cpu_us),
+        "wall_ms": ms(stats.wall_us),
+        "stages_ms": {
+            "open": ms(stats.stages_us.open),
+            "plan": ms(stats.stages_us.plan),
+            "decode": ms(stats.stages_us.decode),
+            "convert": ms(stats.stages_us.convert),
+            "encode": ms(stats.stages_us.encode),
+        },
+        "backend": "cpu",
+        "attempts": attempts,
+        "fallbacks": [],
+    })
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

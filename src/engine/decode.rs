@@ -1,0 +1,224 @@
+//! Decodes one seek run and hands its targets on.
+//!
+//! Owns the two passes over a run: first with everything left out that may be, then, at the first sign of
+//! damage, once more with nothing left out. Never reads ahead of its run and never chooses a target.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+use ffmpeg_next::{Packet, frame};
+
+use super::capture::plan::SeekRun;
+use super::ledger::Ledger;
+use super::media::decoder::{Decoded, Decoder, Received, Recipe};
+use crate::model::job::{FailCode, Failure, Stage};
+use crate::model::media::{PacketHead, Start};
+
+/// Where a run's packets come from, in decode order from its start on.
+pub trait Packets {
+    /// Back to the run's start.
+    ///
+    /// # Errors
+    /// `Io`, or `Replaced` when the run is not found again.
+    fn rewind(&mut self) -> Result<(), Failure>;
+    /// The next packet; none at the end of the run.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn next(&mut self) -> Result<Option<&mut Packet>, Failure>;
+}
+
+/// Packets in memory.
+pub struct Held {
+    packets: Vec<Packet>,
+    at: usize,
+}
+
+impl Held {
+    /// A run's packets, from its start on.
+    pub fn new(packets: Vec<Packet>) -> Held {
+        Held { packets, at: 0 }
+    }
+}
+
+impl Packets for Held {
+    fn rewind(&mut self) -> Result<(), Failure> {
+        self.at = 0;
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Option<&mut Packet>, Failure> {
+        self.at += 1;
+        Ok(self.packets.get_mut(self.at - 1))
+    }
+}
+
+/// Open decoders of one stream, taken and put back by the threads that need one.
+pub struct Decoders<'a> {
+    recipe: &'a Recipe,
+    threads: u32,
+    idle: Mutex<Vec<Decoder>>,
+}
+
+impl<'a> Decoders<'a> {
+    /// `threads` frame threads a decoder.
+    pub fn new(recipe: &'a Recipe, threads: u32) -> Decoders<'a> {
+        Decoders { recipe, threads, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// A decoder without state.
+    ///
+    /// # Errors
+    /// As `Recipe::open`.
+    pub fn take(&self) -> Result<Decoder, Failure> {
+        match self.idle.lock().ok().and_then(|mut idle| idle.pop()) {
+            Some(mut decoder) => {
+                decoder.reset();
+                Ok(decoder)
+            }
+            None => self.recipe.open(self.threads),
+        }
+    }
+
+    /// Gives one back.
+    pub fn put(&self, decoder: Decoder) {
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(decoder);
+        }
+    }
+}
+
+/// What became of a run.
+pub struct Outcome {
+    /// Targets (by place in `SeekRun.targets`) without a frame, and why.
+    pub missing: BTreeMap<usize, Failure>,
+}
+
+/// Decodes `run`. Each target's frame goes to `deliver(target, frame, damaged)`, in output order; false stops.
+pub fn decode_run(
+    run: &SeekRun,
+    packets: &mut dyn Packets,
+    decoders: &Decoders<'_>,
+    ledger: &Ledger,
+    deliver: &mut dyn FnMut(usize, frame::Video, bool) -> bool,
+) -> Outcome {
+    let places = run.targets.iter().enumerate().map(|(i, t)| ((t.seq - run.first) as usize, i)).collect();
+    let mut pass = Pass { run, places, first_damage: None, over: false, trusting: true };
+    let mut failure = None;
+    match decoders.take() {
+        Ok(mut decoder) => {
+            if let Err(f) = pass.walk(&mut decoder, packets, ledger, deliver) {
+                failure = Some(f);
+            }
+            if failure.is_none() && !pass.over && !pass.places.is_empty() {
+                // Damage, or a frame that did not come: again, with nothing left out.
+                pass.trusting = false;
+                decoder.reset();
+                failure =
+                    packets.rewind().and_then(|()| pass.walk(&mut decoder, packets, ledger, deliver)).err();
+            }
+            decoders.put(decoder);
+        }
+        Err(f) => failure = Some(f),
+    }
+    let failure = failure.unwrap_or_else(|| {
+        let text = pass.first_damage.unwrap_or("the decoder gave no frame for it");
+        Failure::new(FailCode::Corrupt, Stage::Decode, text)
+    });
+    let missing = if pass.over { BTreeMap::new() } else { pass.places };
+    Outcome { missing: missing.into_values().map(|i| (i, failure.clone())).collect() }
+}
+
+struct Pass<'a> {
+    run: &'a SeekRun,
+    /// Targets still to come: place in the run -> index in `SeekRun.targets`.
+    places: BTreeMap<usize, usize>,
+    first_damage: Option<&'static str>,
+    /// Nobody wants the rest.
+    over: bool,
+    /// First pass: leave out what may be, and stop at the first sign of damage.
+    trusting: bool,
+}
+
+impl Pass<'_> {
+    fn walk(
+        &mut self,
+        decoder: &mut Decoder,
+        packets: &mut dyn Packets,
+        ledger: &Ledger,
+        deliver: &mut dyn FnMut(usize, frame::Video, bool) -> bool,
+    ) -> Result<(), Failure> {
+        let mut place = 0;
+        while place < self.run.heads.len() && !self.places.is_empty() {
+            let Some(packet) = packets.next()? else { break };
+            if self.trusting && !self.run.sent[place] {
+                ledger.packets_skipped.fetch_add(1, Ordering::Relaxed);
+            } else {
+                ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
+                let taken = ledger.charge(Stage::Decode, || decoder.send(packet, place as u64));
+                if !taken && !self.is_forgiven(place) {
+                    self.first_damage.get_or_insert("the decoder refuses a packet");
+                }
+                self.receive(decoder, ledger, deliver);
+            }
+            if self.over || (self.trusting && self.first_damage.is_some()) {
+                return Ok(());
+            }
+            place += 1;
+        }
+        if !self.places.is_empty() {
+            ledger.charge(Stage::Decode, || decoder.drain());
+            self.receive(decoder, ledger, deliver);
+        }
+        Ok(())
+    }
+
+    fn receive(
+        &mut self,
+        decoder: &mut Decoder,
+        ledger: &Ledger,
+        deliver: &mut dyn FnMut(usize, frame::Video, bool) -> bool,
+    ) {
+        loop {
+            match ledger.charge(Stage::Decode, || decoder.receive()) {
+                Received::Frame(Decoded { frame, number, damaged }) => {
+                    ledger.frames_decoded.fetch_add(1, Ordering::Relaxed);
+                    let place = number.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+                    let forgiven = self.is_forgiven(place);
+                    if damaged && !forgiven {
+                        self.first_damage.get_or_insert("the decoder reports damage");
+                    }
+                    if self.trusting && self.first_damage.is_some() {
+                        return;
+                    }
+                    if let Some(target) = self.places.remove(&place) {
+                        if !deliver(target, frame, damaged) {
+                            self.over = true;
+                            return;
+                        }
+                    }
+                }
+                Received::Hungry | Received::End => return,
+                Received::Damage => {
+                    self.first_damage.get_or_insert("the decoder reports an error");
+                    if self.trusting {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Pictures in front of a run's true beginning come out damaged and are nobody's target: leading pictures
+    /// of an open start, and those before a recovery point has recovered.
+    fn is_forgiven(&self, place: usize) -> bool {
+        let Some(head) = self.run.heads.get(place) else { return true };
+        let leading = |start: &PacketHead| head.pts < start.pts;
+        match self.run.start {
+            Start::Open => leading(&self.run.heads[0]),
+            Start::After(frames) => leading(&self.run.heads[0]) || place < frames as usize,
+            Start::Clean | Start::No => false,
+        }
+    }
+}

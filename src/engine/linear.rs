@@ -1,0 +1,127 @@
+//! The walk of last resort: decode everything from the first packet, pick frames as they come out.
+//!
+//! Owns the choice of a frame by display order alone. Never leaves a packet out; bounded by the file's end
+//! and by the last want, and it holds one frame.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use ffmpeg_next::frame;
+
+use super::decode::Decoders;
+use super::ledger::Ledger;
+use super::media::decoder::{Decoded, Received};
+use super::media::reader::Reader;
+use crate::model::job::{Failure, Stage};
+
+/// Heads that may be on their way through a decoder; older ones are forgotten.
+const IN_FLIGHT_MAX: usize = 4_096;
+
+/// One frame in display order.
+pub struct Seen {
+    pub frame: frame::Video,
+    /// The frame's pts, or its number when `counting`.
+    pub at: i64,
+    pub length: i64,
+    pub key_frame: bool,
+    pub damaged: bool,
+    pub is_last: bool,
+}
+
+/// Serves `wants` (ascending instants: pts, or frame numbers when `counting`): for each, the last frame whose
+/// instant is not above it, else the first frame. `deliver(want, frame)` gets them in order; false stops.
+/// Returns how many wants were served.
+///
+/// # Errors
+/// `Io`, and the decoder's refusal to open.
+pub fn walk(
+    reader: &mut Reader,
+    decoders: &Decoders<'_>,
+    ledger: &Ledger,
+    wants: &[i64],
+    counting: bool,
+    deliver: &mut dyn FnMut(usize, &Seen) -> bool,
+) -> Result<usize, Failure> {
+    let mut decoder = decoders.take()?;
+    let mut walk = Walk { wants, served: 0, shown: 0, previous: None, counting, heads: HashMap::new() };
+    let mut number = 0u64;
+    loop {
+        let next = ledger.charge(Stage::Plan, || reader.next())?;
+        let ended = next.is_none();
+        match next {
+            Some((mut packet, head)) => {
+                if walk.heads.len() >= IN_FLIGHT_MAX {
+                    let oldest = number.saturating_sub(IN_FLIGHT_MAX as u64 / 2);
+                    walk.heads.retain(|n, _| *n >= oldest);
+                }
+                walk.heads.insert(number, (head.pts, head.duration, head.header.key));
+                ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
+                ledger.charge(Stage::Decode, || decoder.send(&mut packet, number));
+                number += 1;
+            }
+            None => ledger.charge(Stage::Decode, || decoder.drain()),
+        }
+        loop {
+            match ledger.charge(Stage::Decode, || decoder.receive()) {
+                Received::Frame(decoded) => {
+                    ledger.frames_decoded.fetch_add(1, Ordering::Relaxed);
+                    if !walk.take(decoded, deliver) {
+                        return Ok(walk.served);
+                    }
+                }
+                Received::Hungry | Received::End => break,
+                Received::Damage if ended => break,
+                Received::Damage => {}
+            }
+        }
+        if ended {
+            walk.finish(deliver);
+            decoders.put(decoder);
+            return Ok(walk.served);
+        }
+    }
+}
+
+struct Walk<'a> {
+    wants: &'a [i64],
+    served: usize,
+    shown: i64,
+    previous: Option<Seen>,
+    counting: bool,
+    heads: HashMap<u64, (Option<i64>, i64, bool)>,
+}
+
+impl Walk<'_> {
+    /// A frame came out: everything that it is too late for is served by the one before. False when done.
+    fn take(&mut self, decoded: Decoded, deliver: &mut dyn FnMut(usize, &Seen) -> bool) -> bool {
+        let head = decoded.number.and_then(|n| self.heads.remove(&n));
+        let (pts, length, key_frame) = head.unwrap_or((None, 1, false));
+        let at = if self.counting { self.shown } else { pts.unwrap_or(self.shown) };
+        self.shown += 1;
+        let length = if self.counting { 1 } else { length };
+        let seen =
+            Seen { frame: decoded.frame, at, length, key_frame, damaged: decoded.damaged, is_last: false };
+        if let Some(previous) = self.previous.take() {
+            while self.wants.get(self.served).is_some_and(|want| *want < at) {
+                self.served += 1;
+                if !deliver(self.served - 1, &previous) {
+                    return false;
+                }
+            }
+        }
+        self.previous = Some(seen);
+        self.served < self.wants.len()
+    }
+
+    /// The end: the last frame serves whatever is left.
+    fn finish(&mut self, deliver: &mut dyn FnMut(usize, &Seen) -> bool) {
+        let Some(mut last) = self.previous.take() else { return };
+        last.is_last = true;
+        while self.served < self.wants.len() {
+            self.served += 1;
+            if !deliver(self.served - 1, &last) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One decoder: packets in, frames out, told apart by a number of our own.
+//!
+//! Owns the decoder's settings and its drain and reset. Never seeks, never converts.
+
+#![allow(unsafe_code)]
+
+use ffmpeg_next::codec::{Context, Parameters};
+use ffmpeg_next::{Error, Packet, decoder, ffi, frame};
+
+use super::source::decoder_options;
+use crate::model::job::{FailCode, Failure, Stage};
+use crate::model::time::TimeBase;
+
+/// All that is needed to open a decoder for a stream, as often as wanted.
+pub struct Recipe {
+    parameters: Parameters,
+    time_base: TimeBase,
+    frame_pixels_max: u64,
+}
+
+// SAFETY: the parameters are an allocation of our own that nobody writes after `new`; reading them from several
+// threads is what `avcodec_parameters_to_context` does.
+unsafe impl Sync for Recipe {}
+
+impl Recipe {
+    /// Copies what it needs, so that the container may close.
+    pub fn new(parameters: &Parameters, time_base: TimeBase, frame_pixels_max: u64) -> Recipe {
+        let mut own = Parameters::new();
+        // SAFETY: both point to valid parameters.
+        unsafe { ffi::avcodec_parameters_copy(own.as_mut_ptr(), parameters.as_ptr()) };
+        Recipe { parameters: own, time_base, frame_pixels_max }
+    }
+
+    /// Opens a decoder with `threads` frame threads.
+    ///
+    /// # Errors
+    /// `Unsupported` when there is no decoder, `Corrupt` when it refuses the stream.
+    pub fn open(&self, threads: u32) -> Result<Decoder, Failure> {
+        let fail = |code, text: String| Failure::new(code, Stage::Decode, text);
+        let mut context = Context::from_parameters(self.copy())
+            .map_err(|e| fail(FailCode::Internal, format!("cannot set up a decoder: {e}")))?;
+        let id = context.id();
+        let codec = decoder::find(id)
+            .ok_or_else(|| fail(FailCode::Unsupported, format!("no decoder for {}", id.name())))?;
+        // SAFETY: the context is not open yet, which is when these fields may be set.
+        unsafe {
+            let c = context.as_mut_ptr();
+            // Damaged frames come out and are told apart by their flags; without it a drain loses frames after
+            // a recovery point. Unaligned: the coded crop is exact.
+            (*c).flags |= (ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT | ffi::AV_CODEC_FLAG_UNALIGNED) as i32;
+            (*c).pkt_timebase.num = i32::try_from(self.time_base.num).unwrap_or(1);
+            (*c).pkt_timebase.den = i32::try_from(self.time_base.den).unwrap_or(1);
+            (*c).thread_type = ffi::FF_THREAD_FRAME;
+        }
+        let mut options = decoder_options(self.frame_pixels_max);
+        options.set("threads", &threads.max(1).to_string());
+        let opened = context.decoder().open_as_with(codec, options).and_then(|o| o.video()).map_err(|e| {
+            fail(FailCode::Corrupt, format!("the decoder {} refuses the stream: {e}", codec.name()))
+        })?;
+        Ok(Decoder { inner: opened, dirty: false, drained: false })
+    }
+
+    fn copy(&self) -> Parameters {
+        let mut own = Parameters::new();
+        // SAFETY: both point to valid parameters.
+        unsafe { ffi::avcodec_parameters_copy(own.as_mut_ptr(), self.parameters.as_ptr()) };
+        own
+    }
+}
+
+/// An open decoder.
+pub struct Decoder {
+    inner: decoder::Video,
+    /// Packets were sent since the last reset.
+    dirty: bool,
+    drained: bool,
+}
+
+/// What a decoder says when asked for a frame.
+pub enum Received {
+    Frame(Decoded),
+    /// Nothing without more packets.
+    Hungry,
+    /// Drained to the end.
+    End,
+    /// The decoder reports an error.
+    Damage,
+}
+
+/// A frame and what the decoder says about it.
+pub struct Decoded {
+    pub frame: frame::Video,
+    /// The number that was given with its packet.
+    pub number: Option<u64>,
+    /// The decoder concealed errors in it.
+    pub damaged: bool,
+}
+
+impl Decoder {
+    /// Gives a packet, marked with `number`. False when the decoder refuses it, which is damage, not an end.
+    pub fn send(&mut self, packet: &mut Packet, number: u64) -> bool {
+        self.dirty = true;
+        packet.set_pts(i64::try_from(number).ok());
+        packet.set_dts(None);
+        self.inner.send_packet(packet).is_ok()
+    }
+
+    /// Announces the end, so that the remaining frames come out.
+    pub fn drain(&mut self) {
+        self.drained = true;
+        // A decoder that is drained already refuses; the frames decide.
+        self.inner.send_eof().ok();
+    }
+
+    /// Drops all state, so that a new run may begin.
+    pub fn reset(&mut self) {
+        if self.dirty || self.drained {
+            self.inner.flush();
+        }
+        (self.dirty, self.drained) = (false, false);
+    }
+
+    /// The next frame, if there is one.
+    pub fn receive(&mut self) -> Received {
+        let mut frame = frame::Video::empty();
+        match self.inner.receive_frame(&mut frame) {
+            Ok(()) => {
+                // SAFETY: the frame was just filled.
+                let (flags, errors) =
+                    unsafe { ((*frame.as_ptr()).flags, (*frame.as_ptr()).decode_error_flags) };
+                let number = frame.pts().and_then(|pts| u64::try_from(pts).ok());
+                let damaged = errors != 0 || flags & ffi::AV_FRAME_FLAG_CORRUPT as i32 != 0;
+                Received::Frame(Decoded { frame, number, damaged })
+            }
+            Err(Error::Eof) => Received::End,
+            Err(Error::Other { errno }) if errno == libc::EAGAIN => Received::Hungry,
+            Err(_) => Received::Damage,
+        }
+    }
+}
+
+/// Another handle on the same pixels.
+pub fn share(frame: &frame::Video) -> frame::Video {
+    let mut other = frame::Video::empty();
+    // SAFETY: both are valid frames; the reference is dropped with `other`.
+    unsafe { ffi::av_frame_ref(other.as_mut_ptr(), frame.as_ptr()) };
+    other
+}

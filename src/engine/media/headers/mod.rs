@@ -1,0 +1,151 @@
+//! Turns a packet's payload into a plain `FrameHeader`: may a run start here, who may leave it out.
+//!
+//! Owns the choice of parser a codec. Never keeps payload, never decodes a pixel.
+
+mod field;
+mod modern;
+mod nal;
+
+use ffmpeg_next::codec::Id;
+use ffmpeg_next::codec::Parameters;
+
+use crate::model::media::{Field, FrameHeader, Need, Start};
+
+/// Reads the headers of one stream, packet after packet.
+pub struct Headers {
+    kind: Kind,
+    /// The container's key flag may stand for a recovery point that the stream does not announce.
+    trusts_key_flags: bool,
+    fields: Option<field::FieldParser>,
+}
+
+enum Kind {
+    H264 {
+        length_bytes: usize,
+    },
+    Hevc {
+        length_bytes: usize,
+    },
+    Mpeg12,
+    Mpeg4,
+    Vp8,
+    Vp9(modern::Vp9),
+    Av1(Box<modern::Av1>),
+    /// Every packet stands alone.
+    Intra,
+    /// Nothing is known: only a linear walk is safe.
+    Unknown,
+}
+
+impl Headers {
+    /// For a stream with these parameters. `indexed_container`: MP4 or Matroska, whose key flags are deliberate.
+    pub fn new(parameters: &Parameters, extradata: &[u8], indexed_container: bool) -> Headers {
+        let kind = match parameters.id() {
+            Id::H264 => Kind::H264 { length_bytes: nal::h264_length_bytes(extradata) },
+            Id::HEVC => Kind::Hevc { length_bytes: nal::hevc_length_bytes(extradata) },
+            Id::MPEG1VIDEO | Id::MPEG2VIDEO => Kind::Mpeg12,
+            Id::MPEG4 => Kind::Mpeg4,
+            Id::VP8 => Kind::Vp8,
+            Id::VP9 => Kind::Vp9(modern::Vp9::new()),
+            Id::AV1 => Kind::Av1(Box::new(modern::Av1::new(extradata))),
+            Id::MJPEG | Id::PRORES | Id::DVVIDEO | Id::DNXHD => Kind::Intra,
+            _ => Kind::Unknown,
+        };
+        let fields = match kind {
+            Kind::H264 { length_bytes } if nal::h264_may_have_fields(extradata, length_bytes) => {
+                field::FieldParser::new(parameters)
+            }
+            _ => None,
+        };
+        Headers { kind, trusts_key_flags: indexed_container, fields }
+    }
+
+    /// False when runs cannot be planned for this codec.
+    pub fn can_plan(&self) -> bool {
+        !matches!(self.kind, Kind::Unknown)
+    }
+
+    /// The most pictures that are decoded before and shown after any other (PERFORMANCE T1), in packets.
+    pub fn reorder(&self) -> usize {
+        match self.kind {
+            Kind::H264 { .. } if self.fields.is_some() => 33,
+            Kind::H264 { .. } | Kind::Hevc { .. } => 16,
+            Kind::Mpeg12 | Kind::Mpeg4 => 1,
+            _ => 0,
+        }
+    }
+
+    /// After a seek: nothing of the packets before holds.
+    pub fn restart(&mut self) {
+        if let Some(fields) = &mut self.fields {
+            fields.restart();
+        }
+    }
+
+    /// Reads one packet. `key` and `hidden` are the container's flags.
+    pub fn read(&mut self, data: &[u8], key: bool, hidden: bool) -> FrameHeader {
+        let mut header = FrameHeader {
+            start: Start::No,
+            key,
+            hidden,
+            need: Need::Always,
+            field: Field::Frame,
+            resilient: false,
+        };
+        match &mut self.kind {
+            Kind::H264 { length_bytes } => {
+                let facts = nal::h264(data, *length_bytes);
+                header.start = match (facts.idr, facts.recovery_frames) {
+                    (true, _) => Start::Clean,
+                    (false, Some(0)) if facts.intra_only || key => Start::Open,
+                    (false, Some(0)) => Start::No,
+                    (false, Some(frames)) => Start::After(frames),
+                    (false, None) if key && self.trusts_key_flags => Start::Open,
+                    (false, None) => Start::No,
+                };
+                if facts.disposable {
+                    header.need = Need::Target;
+                }
+                if let Some(fields) = &mut self.fields {
+                    header.field = fields.read(data);
+                    if header.field == Field::Second {
+                        header.start = Start::No;
+                    }
+                }
+            }
+            Kind::Hevc { length_bytes } => {
+                if let Some(facts) = nal::hevc(data, *length_bytes) {
+                    header.start = facts.start;
+                    header.need = facts.need;
+                }
+            }
+            Kind::Mpeg12 => {
+                let facts = nal::mpeg12(data);
+                header.start = if facts.intra { Start::Open } else { Start::No };
+                if facts.bidirectional {
+                    header.need = Need::Target;
+                }
+            }
+            Kind::Mpeg4 => {
+                let facts = nal::mpeg4(data);
+                header.start = if facts.intra { Start::Open } else { Start::No };
+                if facts.bidirectional {
+                    header.need = Need::Target;
+                }
+            }
+            Kind::Vp8 => {
+                if data.first().is_some_and(|byte| byte & 1 == 0) {
+                    header.start = Start::Clean;
+                }
+            }
+            Kind::Vp9(parser) => parser.read(data, &mut header),
+            Kind::Av1(parser) => parser.read(data, &mut header),
+            Kind::Intra => {
+                header.start = Start::Clean;
+                header.need = Need::Target;
+            }
+            Kind::Unknown => {}
+        }
+        header
+    }
+}

@@ -1,0 +1,141 @@
+//! VP9 and AV1 headers, read by cros-codecs.
+//!
+//! Owns the unwind barrier around a parser of hostile bytes. Never guesses: what it does not
+//! understand means the weaker rule: nothing is left out, and only the container's key frames are starts.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cros_codecs::codec::av1::parser as av1;
+use cros_codecs::codec::vp9::parser as vp9;
+
+use crate::model::media::{FrameHeader, Need, Start};
+
+/// Reads VP9 packets.
+pub struct Vp9 {
+    parser: vp9::Parser,
+}
+
+impl Vp9 {
+    /// A parser without state.
+    pub fn new() -> Vp9 {
+        Vp9 { parser: vp9::Parser::default() }
+    }
+
+    /// Fills in start and need. A packet may be a superframe: hidden frames and a shown one.
+    pub fn read(&mut self, data: &[u8], header: &mut FrameHeader) {
+        // The start needs two bits only, which are there whatever the parser thinks of the rest.
+        if is_vp9_key(data) {
+            header.start = Start::Clean;
+        }
+        let parser = &mut self.parser;
+        let frames = catch_unwind(AssertUnwindSafe(|| {
+            parser.parse_chunk(data).map(|frames| frames.into_iter().map(|f| f.header).collect::<Vec<_>>())
+        }));
+        let Ok(Ok(frames)) = frames else {
+            self.parser = vp9::Parser::default();
+            return;
+        };
+        let key = |h: &vp9::Header| h.frame_type == vp9::FrameType::KeyFrame && !h.show_existing_frame;
+        header.resilient = frames.first().is_some_and(|h| key(h) || h.error_resilient_mode);
+        let refreshes = |h: &vp9::Header| {
+            h.show_existing_frame || key(h) || h.refresh_frame_flags != 0 || h.refresh_frame_context
+        };
+        if !frames.is_empty() && !frames.iter().any(refreshes) {
+            header.need = Need::TargetIfNextIsResilient;
+        }
+    }
+}
+
+/// frame_marker 2, no show_existing_frame, frame_type 0, show_frame (VP9, 6.2).
+fn is_vp9_key(data: &[u8]) -> bool {
+    let Some(first) = data.first() else { return false };
+    let profile = (first >> 5 & 1) | (first >> 4 & 1) << 1;
+    // Profile 3 has a reserved bit that moves the rest.
+    let bits = if profile == 3 { first << 5 } else { first << 4 };
+    first >> 6 == 2 && bits & 0x80 == 0 && bits & 0x40 == 0 && bits & 0x20 != 0
+}
+
+/// Reads AV1 temporal units.
+pub struct Av1 {
+    parser: av1::Parser,
+    /// False from a parse error to the next key frame.
+    sound: bool,
+}
+
+impl Av1 {
+    /// A parser that knows the sequence header of an av1C record.
+    pub fn new(extradata: &[u8]) -> Av1 {
+        let mut this = Av1 { parser: av1::Parser::default(), sound: true };
+        if extradata.first() == Some(&0x81) {
+            drop(this.unit(extradata.get(4..).unwrap_or(&[])));
+        }
+        this
+    }
+
+    /// Fills in start and need.
+    pub fn read(&mut self, data: &[u8], header: &mut FrameHeader) {
+        if header.key {
+            self.sound = true;
+        }
+        let facts = if self.sound { self.unit(data) } else { None };
+        let Some(facts) = facts else {
+            self.sound = false;
+            header.start = if header.key { Start::Clean } else { Start::No };
+            return;
+        };
+        if facts.shown_key {
+            header.start = Start::Clean;
+        }
+        if facts.frames > 0 && !facts.refreshes {
+            header.need = Need::Target;
+        }
+    }
+
+    fn unit(&mut self, data: &[u8]) -> Option<UnitFacts> {
+        let parser = &mut self.parser;
+        let facts = catch_unwind(AssertUnwindSafe(|| read_unit(parser, data)));
+        match facts {
+            Ok(Ok(facts)) => Some(facts),
+            Ok(Err(_)) => None,
+            Err(_) => {
+                self.parser = av1::Parser::default();
+                None
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct UnitFacts {
+    frames: u32,
+    /// A key frame that is shown where it stands.
+    shown_key: bool,
+    /// Some frame may be referred to later; a shown existing frame costs nothing and is never left out.
+    refreshes: bool,
+}
+
+fn read_unit(parser: &mut av1::Parser, data: &[u8]) -> Result<UnitFacts, String> {
+    let mut facts = UnitFacts::default();
+    let mut rest = data;
+    while !rest.is_empty() {
+        let obu = match parser.read_obu(rest)? {
+            av1::ObuAction::Process(obu) => obu,
+            av1::ObuAction::Drop(bytes) => {
+                rest = rest.get(bytes as usize..).unwrap_or(&[]);
+                continue;
+            }
+        };
+        rest = rest.get(obu.bytes_used..).unwrap_or(&[]);
+        let header = match parser.parse_obu(obu)? {
+            av1::ParsedObu::Frame(frame) => frame.header,
+            av1::ParsedObu::FrameHeader(header) => header,
+            _ => continue,
+        };
+        facts.frames += 1;
+        let key = header.frame_type == av1::FrameType::KeyFrame;
+        facts.shown_key |= key && header.show_frame && !header.show_existing_frame;
+        facts.refreshes |= header.show_existing_frame || header.refresh_frame_flags != 0;
+        parser.ref_frame_update(&header)?;
+    }
+    Ok(facts)
+}

@@ -1,0 +1,289 @@
+//! Reads one stream's packets in decode order, and moves in the file.
+//!
+//! Owns the open container, its index and the seek calls. Never decodes and never decides where to go:
+//! the planner does.
+
+#![allow(unsafe_code)]
+
+use std::collections::VecDeque;
+
+use ffmpeg_next::format::context::Input;
+use ffmpeg_next::{Error, Packet, ffi, packet};
+
+use super::headers::Headers;
+use crate::model::job::{FailCode, Failure, Stage};
+use crate::model::media::{Ahead, Field, PacketHead};
+use crate::model::time::{Seconds, TimeBase};
+
+/// Broken packets in a row after which the file counts as ended.
+const BROKEN_MAX: u32 = 1_000;
+/// Without an index, instants further ahead than this are worth a seek.
+const FAR_SECONDS: i64 = 10;
+
+/// How the container can be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// An index of key frames.
+    Index,
+    /// A seek lands on some packet at or before the instant, or a little after.
+    Guess,
+    /// Only from the beginning.
+    Walk,
+}
+
+/// The packets of one stream.
+pub struct Reader {
+    input: Input,
+    stream: usize,
+    time_base: TimeBase,
+    entry: Entry,
+    headers: Headers,
+    /// Packets of the stream that were read while probing.
+    replay: VecDeque<Packet>,
+    /// Packets of the stream read so far.
+    pub packets_read: u64,
+    pub seeks: u64,
+}
+
+/// What reading everything told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scan {
+    /// The end of the last shown packet on the stream's clock; none without pts.
+    pub end_pts: Option<i64>,
+    /// Shown pictures.
+    pub pictures: u64,
+}
+
+impl Reader {
+    /// Over the chosen stream of an open container; every other stream is thrown away in the demuxer.
+    /// `replay` holds packets of the stream that were already taken out.
+    pub fn new(
+        mut input: Input,
+        stream: usize,
+        time_base: TimeBase,
+        headers: Headers,
+        replay: VecDeque<Packet>,
+    ) -> Reader {
+        // SAFETY: the streams live as long as the input; `discard` may be set at any time.
+        unsafe {
+            let context = input.as_mut_ptr();
+            for i in 0..(*context).nb_streams as usize {
+                if i != stream {
+                    (**(*context).streams.add(i)).discard = ffi::AVDiscard::AVDISCARD_ALL;
+                }
+            }
+        }
+        let mut reader = Reader {
+            input,
+            stream,
+            time_base,
+            entry: Entry::Walk,
+            headers,
+            replay,
+            packets_read: 0,
+            seeks: 0,
+        };
+        reader.entry = reader.find_entry();
+        reader
+    }
+
+    fn find_entry(&mut self) -> Entry {
+        let name = self.input.format().name().to_owned();
+        if name.starts_with("mpegts") || name == "mpeg" {
+            // What these collect while seeking are positions, not key frames.
+            return Entry::Guess;
+        }
+        if name.starts_with("matroska") {
+            self.read_cues();
+        }
+        if self.index_entries() >= 2 { Entry::Index } else { Entry::Walk }
+    }
+
+    /// Matroska reads its cues with the first seek. Without cues the index grows while reading, and the way
+    /// ahead is unknown until it was read.
+    fn read_cues(&mut self) {
+        let start = self.first_time();
+        // SAFETY: the input is open; afterwards it stands at its first packet, so the replay is read again.
+        let code = unsafe {
+            let flags = ffi::AVSEEK_FLAG_BACKWARD as i32;
+            ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, start, flags)
+        };
+        if code >= 0 {
+            self.replay.clear();
+        }
+    }
+
+    fn index_entries(&self) -> i32 {
+        // SAFETY: the stream lives as long as the input.
+        unsafe { ffi::avformat_index_get_entries_count(self.raw_stream()) }
+    }
+
+    unsafe fn raw_stream(&self) -> *mut ffi::AVStream {
+        // SAFETY: `stream` is an index that this input has.
+        unsafe { *(*self.input.as_ptr()).streams.add(self.stream) }
+    }
+
+    /// Key frames in the container's index.
+    pub fn key_frames(&self) -> Option<u64> {
+        if self.entry != Entry::Index {
+            return None;
+        }
+        // SAFETY: entries are read only between 0 and their count.
+        let keys = unsafe {
+            let stream = self.raw_stream();
+            (0..ffi::avformat_index_get_entries_count(stream))
+                .map(|i| ffi::avformat_index_get_entry(stream, i))
+                .filter(|e| !e.is_null() && (**e).flags() & ffi::AVINDEX_KEYFRAME as i32 != 0)
+                .count()
+        };
+        Some(keys as u64)
+    }
+
+    /// See `capture::plan`: the most pictures shown out of decode order.
+    pub fn reorder(&self) -> usize {
+        self.headers.reorder()
+    }
+
+    /// False when only a linear walk is safe for this codec.
+    pub fn can_plan(&self) -> bool {
+        self.headers.can_plan()
+    }
+
+    /// What the container knows of the way to `pts`.
+    pub fn ahead(&self, pts: i64) -> Ahead {
+        match self.entry {
+            Entry::Walk => Ahead::Unknown,
+            Entry::Guess => Ahead::Far(Seconds::of_ms(FAR_SECONDS * 1000).floor_pts(self.time_base)),
+            // SAFETY: the entry is read before anything else is done with the index.
+            Entry::Index => unsafe {
+                let flags = ffi::AVSEEK_FLAG_BACKWARD as i32;
+                let entry = ffi::avformat_index_get_entry_from_timestamp(self.raw_stream(), pts, flags);
+                if entry.is_null() { Ahead::Unknown } else { Ahead::Key((*entry).timestamp) }
+            },
+        }
+    }
+
+    /// The next packet of the stream and its head; none at the end.
+    ///
+    /// # Errors
+    /// `Io` when the file cannot be read.
+    pub fn next(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
+        let Some(packet) = self.next_packet()? else { return Ok(None) };
+        self.packets_read += 1;
+        let flags = packet.flags();
+        let hidden = flags.bits() & ffi::AV_PKT_FLAG_DISCARD as i32 != 0;
+        let header =
+            self.headers.read(packet.data().unwrap_or(&[]), flags.contains(packet::Flags::KEY), hidden);
+        let head = PacketHead {
+            pts: packet.pts(),
+            dts: packet.dts(),
+            duration: packet.duration().max(0),
+            size: u32::try_from(packet.size()).unwrap_or(u32::MAX),
+            header,
+        };
+        Ok(Some((packet, head)))
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>, Failure> {
+        if let Some(packet) = self.replay.pop_front() {
+            return Ok(Some(packet));
+        }
+        let mut broken = 0;
+        loop {
+            let mut packet = Packet::empty();
+            match packet.read(&mut self.input) {
+                Ok(()) if packet.stream() == self.stream => return Ok(Some(packet)),
+                Ok(()) => {}
+                Err(Error::Eof) => return Ok(None),
+                Err(Error::Other { errno }) if errno == libc::EAGAIN => {}
+                Err(Error::Other { errno }) if errno == libc::EIO => {
+                    return Err(Failure::new(FailCode::Io, Stage::Decode, "the file cannot be read"));
+                }
+                // A damaged stretch: go on behind it, but not for ever.
+                Err(_) if broken < BROKEN_MAX => broken += 1,
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Moves to the container's idea of `pts`. True when that is the stream's first packet for sure.
+    pub fn seek(&mut self, pts: i64) -> bool {
+        if self.entry == Entry::Walk || pts <= self.first_time() {
+            self.seek_start();
+            return true;
+        }
+        self.moved();
+        // SAFETY: the input is open.
+        let code = unsafe {
+            let flags = ffi::AVSEEK_FLAG_BACKWARD as i32;
+            ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, pts, flags)
+        };
+        if code < 0 {
+            self.seek_start();
+        }
+        code < 0
+    }
+
+    /// Moves to the stream's first packet.
+    pub fn seek_start(&mut self) {
+        self.moved();
+        let first = self.first_time();
+        // SAFETY: the input is open; a container that refuses one way is asked another.
+        unsafe {
+            let context = self.input.as_mut_ptr();
+            let backward = ffi::AVSEEK_FLAG_BACKWARD as i32;
+            let by_byte = (*(*context).iformat).flags & ffi::AVFMT_NO_BYTE_SEEK as i32 == 0;
+            if self.entry != Entry::Index
+                && by_byte
+                && ffi::av_seek_frame(context, -1, 0, ffi::AVSEEK_FLAG_BYTE as i32) >= 0
+            {
+                return;
+            }
+            if ffi::av_seek_frame(context, self.stream as i32, first, backward) < 0 {
+                ffi::avformat_seek_file(context, self.stream as i32, i64::MIN, first, i64::MAX, 0);
+            }
+        }
+    }
+
+    fn moved(&mut self) {
+        self.seeks += 1;
+        self.replay.clear();
+        self.headers.restart();
+    }
+
+    /// The smallest time that the index or the stream's start knows.
+    pub fn first_time(&self) -> i64 {
+        // SAFETY: the stream lives as long as the input; entry 0 is read only when there is one.
+        unsafe {
+            let stream = self.raw_stream();
+            let start = Some((*stream).start_time).filter(|t| *t != ffi::AV_NOPTS_VALUE);
+            let entry = if ffi::avformat_index_get_entries_count(stream) > 0 {
+                let entry = ffi::avformat_index_get_entry(stream, 0);
+                (!entry.is_null()).then(|| (*entry).timestamp)
+            } else {
+                None
+            };
+            start.into_iter().chain(entry).min().unwrap_or(0)
+        }
+    }
+
+    /// Reads everything once without decoding, and goes back to the beginning.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn scan(&mut self) -> Result<Scan, Failure> {
+        let mut scan = Scan::default();
+        while let Some((_, head)) = self.next()? {
+            if head.header.hidden || head.header.field == Field::Second {
+                continue;
+            }
+            scan.pictures += 1;
+            if let Some(pts) = head.pts {
+                let end = pts.saturating_add(head.duration.max(1));
+                scan.end_pts = Some(scan.end_pts.map_or(end, |e| e.max(end)));
+            }
+        }
+        self.seek_start();
+        Ok(scan)
+    }
+}

@@ -1,0 +1,201 @@
+//! Opens a video from a descriptor: no path, no protocol, only the containers and codecs on the lists.
+//!
+//! Owns the whitelists, FFmpeg's options and the positional reads below it.
+//! Never decodes and never chooses a stream.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ffmpeg_next::format::context::{Input, StreamIo};
+use ffmpeg_next::{Dictionary, Error, ffi};
+
+use crate::model::job::{FailCode, Failure, Source, Stage};
+
+/// Short demuxer names (DESIGN, Containers).
+pub const CONTAINERS: &str = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,h264,hevc,ivf,gif,mxf";
+/// FFmpeg's decoder names.
+pub const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg1video,mpeg2video,mpeg4,msmpeg4,h263,flv,\
+                            vp6f,wmv1,wmv2,wmv3,vc1,theora,mjpeg,prores,dvvideo,gif,dnxhd,vvc";
+/// Bytes that one read asks for.
+const BUFFER_BYTES: usize = 64 << 10;
+/// No single allocation of FFmpeg's may be larger.
+const ALLOCATION_BYTES_MAX: usize = 512 << 20;
+
+/// Sets what holds for the whole process: FFmpeg's log and its largest allocation. Call before any other.
+pub fn warm_up() {
+    super::log::install();
+    // SAFETY: both only set process-wide integers.
+    unsafe {
+        ffi::av_max_alloc(ALLOCATION_BYTES_MAX);
+        ffi::av_log_set_level(ffi::AV_LOG_ERROR);
+    }
+}
+
+/// An open container and its first bytes' verdict.
+pub struct Opened {
+    pub input: Input,
+    /// Bytes read from the file so far, counted below FFmpeg.
+    pub bytes_read: Arc<AtomicU64>,
+}
+
+/// Positional reads: the shared file offset of a passed descriptor is never touched.
+struct Positional {
+    file: File,
+    at: u64,
+    size: u64,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Positional {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.file.read_at(buffer, self.at)?;
+        self.at += n as u64;
+        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+impl Seek for Positional {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => i128::from(at),
+            SeekFrom::End(by) => i128::from(self.size) + i128::from(by),
+            SeekFrom::Current(by) => i128::from(self.at) + i128::from(by),
+        };
+        self.at = u64::try_from(at).map_err(|_| std::io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// Opens the container. Streams that need it are still to be probed.
+///
+/// # Errors
+/// `Empty`, `Incomplete`, `NotMedia`, `TooLarge`, `Io`, all at stage `Open`.
+pub fn open(source: Source) -> Result<Opened, Failure> {
+    let Source::Fd(fd) = source;
+    let (file, size, first) = look(fd)?;
+    let read = Arc::new(AtomicU64::new(0));
+    let stream = Positional { file, at: 0, size, read: Arc::clone(&read) };
+    let mut io = StreamIo::from_read_seek_with_capacity(stream, BUFFER_BYTES).map_err(internal)?;
+    let mut options = Dictionary::new();
+    options.set("protocol_whitelist", "");
+    options.set("format_whitelist", CONTAINERS);
+    options.set("codec_whitelist", DECODERS);
+    options.set("probesize", "5000000");
+    options.set("formatprobesize", "1048576");
+    options.set("analyzeduration", "5000000");
+    options.set("max_streams", "64");
+    options.set("max_probe_packets", "2500");
+
+    // SAFETY: the context is allocated here and given to `avformat_open_input`, which frees it on failure;
+    // `io` outlives it in both cases, and the dictionary is owned again whatever happens.
+    let (context, code, unknown) = unsafe {
+        let mut context = ffi::avformat_alloc_context();
+        if context.is_null() {
+            return Err(internal("out of memory"));
+        }
+        (*context).pb = io.as_mut_ptr();
+        (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
+        let mut left = options.disown();
+        let code = ffi::avformat_open_input(&mut context, ptr::null(), ptr::null_mut(), &mut left);
+        (context, code, Dictionary::own(left))
+    };
+    if code < 0 {
+        return Err(refusal(Error::from(code), &first));
+    }
+    // SAFETY: `context` was opened above and is handed over together with the AVIO context that it reads from.
+    let input = unsafe { Input::wrap_with_custom_io(context, io) };
+    if let Some((key, _)) = unknown.iter().next() {
+        return Err(internal(format!("this FFmpeg does not know the option {key}")));
+    }
+    Ok(Opened { input, bytes_read: read })
+}
+
+/// Lets FFmpeg look into the streams. Every probe decoder gets the limits that ours have.
+///
+/// # Errors
+/// `Corrupt` or `TooLarge` at stage `Probe`.
+pub fn find_stream_info(input: &mut Input, frame_pixels_max: u64) -> Result<(), Failure> {
+    // SAFETY: the array has one dictionary a stream, as the call wants; each is owned again afterwards.
+    let code = unsafe {
+        let context = input.as_mut_ptr();
+        let streams = (*context).nb_streams as usize;
+        if streams == 0 {
+            // Streams that are born while probing get no dictionary: they are not decoded then at all.
+            ffi::av_opt_set(context.cast(), c"codec_whitelist".as_ptr(), c"none".as_ptr(), 0);
+        }
+        let mut options: Vec<*mut ffi::AVDictionary> =
+            (0..streams).map(|_| decoder_options(frame_pixels_max).disown()).collect();
+        let array = if streams == 0 { ptr::null_mut() } else { options.as_mut_ptr() };
+        let code = ffi::avformat_find_stream_info(context, array);
+        options.into_iter().for_each(|o| drop(Dictionary::own(o)));
+        code
+    };
+    if code < 0 {
+        return Err(Failure::new(
+            FailCode::Corrupt,
+            Stage::Probe,
+            format!("the streams cannot be read: {}", Error::from(code)),
+        ));
+    }
+    Ok(())
+}
+
+/// What every decoder is opened with, in the probe too.
+pub fn decoder_options(frame_pixels_max: u64) -> Dictionary<'static> {
+    let mut options = Dictionary::new();
+    options.set("max_pixels", &frame_pixels_max.to_string());
+    options.set("threads", "1");
+    options.set("codec_whitelist", DECODERS);
+    options
+}
+
+/// The file, its size and its first bytes.
+fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
+    let file = File::from(fd);
+    let io =
+        |e: std::io::Error| Failure::new(FailCode::Io, Stage::Open, format!("cannot read the file: {e}"));
+    let size = file.metadata().map_err(io)?.len();
+    if size == 0 {
+        return Err(Failure::new(FailCode::Empty, Stage::Open, "the file is empty"));
+    }
+    let mut first = [0; 12];
+    let mut have = 0;
+    while have < first.len() {
+        match file.read_at(&mut first[have..], have as u64).map_err(io)? {
+            0 => break,
+            n => have += n,
+        }
+    }
+    Ok((file, size, first))
+}
+
+/// What a refusal to open means.
+fn refusal(error: Error, first: &[u8; 12]) -> Failure {
+    let at = |code, text: String| Failure::new(code, Stage::Open, text);
+    let is_mp4 = [&b"ftyp"[..], b"moov", b"mdat", b"wide", b"free", b"skip"].contains(&&first[4..8]);
+    match error {
+        Error::Other { errno } if errno == libc::EIO => {
+            at(FailCode::Io, format!("cannot read the file: {error}"))
+        }
+        Error::Other { errno } if errno == libc::ENOMEM => {
+            at(FailCode::TooLarge, "the container asks for more memory than is allowed".to_owned())
+        }
+        _ if is_mp4 => at(
+            FailCode::Incomplete,
+            "the MP4 file is cut: the moov box that describes it is missing or damaged".to_owned(),
+        ),
+        _ => at(FailCode::NotMedia, format!("not a video container that is read here ({error})")),
+    }
+}
+
+fn internal(reason: impl std::fmt::Display) -> Failure {
+    Failure::new(FailCode::Internal, Stage::Open, format!("cannot set up FFmpeg: {reason}"))
+}

@@ -1,0 +1,149 @@
+//! THE SPINE of the engine: one batch, from open file to encoded images.
+//!
+//! ```text
+//!   open, probe -> resolve points -> Planned -> [ seek, feed heads, SeekRun -> pool: decode -> develop ]* -> Ended
+//! ```
+//!
+//! One reader demuxes and plans on the calling thread and hands whole runs, packets included, to one pool.
+//! A run is one task with a decoder of its own; no pool thread ever waits for another.
+//!
+//! Owns the order of things. Never touches FFmpeg itself, never knows who listens.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+use super::capture::points;
+use super::decode::Decoders;
+use super::develop::Develop;
+use super::ledger::Ledger;
+use super::media::{log, probe};
+use super::walk::{Survey, Walker};
+use super::wishes::Wishes;
+use crate::model::delivery::{Deliver, Message, Planned};
+use crate::model::job::{Ended, FailCode, Failure, Grant, Source, Stage, Stats, VideoBatch};
+use crate::model::media::MediaFacts;
+use crate::model::time::Seconds;
+
+/// Serves every point of `batch`. Everything that is made or decided goes to `out`; what is missing when it
+/// ends is again a batch.
+pub fn run(batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
+    let ledger = Ledger::new();
+    // A panic is a bug; it must cost this batch and nothing else.
+    let ended = catch_unwind(AssertUnwindSafe(|| walk(batch, source, grant, out, &ledger)));
+    let ended = match ended {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(failure)) => Ended::Failed(failure),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|s| (*s).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            let text = format!("the engine panicked: {}", text.unwrap_or_default());
+            Ended::Failed(Failure::new(FailCode::Internal, Stage::Decode, text))
+        }
+    };
+    for text in log::take() {
+        // Nobody may be left to read it; the end says so anyway.
+        out.deliver(Message::Note { warning: true, text }).ok();
+    }
+    (ended, ledger.stats())
+}
+
+fn walk(
+    batch: &VideoBatch,
+    source: Source,
+    grant: Grant,
+    out: &dyn Deliver,
+    ledger: &Ledger,
+) -> Result<Ended, Failure> {
+    let mut medium = open(batch, source, ledger)?;
+    let wishes = Wishes::new(batch, &medium.timeline);
+    let planned = Planned { media: medium.facts.clone(), jobs: wishes.planned.clone() };
+    if out.deliver(Message::Planned(planned)).is_err() {
+        return Ok(Ended::Stopped);
+    }
+    if wishes.wants.is_empty() {
+        return Ok(Ended::Done);
+    }
+
+    let threads = grant.threads.max(1);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads as usize)
+        .thread_name(|i| format!("decode-{i}"))
+        .build()
+        .map_err(|e| Failure::new(FailCode::Internal, Stage::Plan, format!("cannot start threads: {e}")))?;
+    let develop = Develop::new(batch, &wishes, &medium.look, ledger, out);
+    // Runs are the unit of parallelism; only a single run on several threads may use frame threads.
+    let frame_threads = if wishes.wants.len() == 1 { threads } else { 1 };
+    let decoders = Decoders::new(&medium.recipe, frame_threads);
+    let mut walker = Walker {
+        reader: &mut medium.reader,
+        wishes: &wishes,
+        timeline: medium.timeline,
+        frame_length: medium.frame_length,
+        decoders: &decoders,
+        develop: &develop,
+        ledger,
+        grant,
+        survey: None,
+    };
+    pool.in_place_scope(|scope| walker.walk(scope))?;
+    walker.tell();
+    Ok(if develop.is_over() { Ended::Stopped } else { Ended::Done })
+}
+
+/// What `run` would do for these points: the medium, the wishes and the seek runs, without decoding.
+///
+/// # Errors
+/// As `run`: what ends the whole batch.
+pub fn survey(
+    batch: &VideoBatch,
+    source: Source,
+    out: &dyn Deliver,
+) -> Result<(MediaFacts, Wishes, Survey, Stats), Failure> {
+    let ledger = Ledger::new();
+    let mut medium = open(batch, source, &ledger)?;
+    let wishes = Wishes::new(batch, &medium.timeline);
+    let mut survey = Survey::default();
+    {
+        let grant = Grant { threads: 1, bytes: 0 };
+        let develop = Develop::new(batch, &wishes, &medium.look, &ledger, out);
+        let decoders = Decoders::new(&medium.recipe, 1);
+        let mut walker = Walker {
+            reader: &mut medium.reader,
+            wishes: &wishes,
+            timeline: medium.timeline,
+            frame_length: medium.frame_length,
+            decoders: &decoders,
+            develop: &develop,
+            ledger: &ledger,
+            grant,
+            survey: Some(&mut survey),
+        };
+        rayon::in_place_scope(|scope| walker.walk(scope))?;
+        walker.tell();
+    }
+    Ok((medium.facts, wishes, survey, ledger.stats()))
+}
+
+/// Opens the video. A length that the container does not tell is found by reading it through once, when a
+/// point needs it.
+fn open(batch: &VideoBatch, source: Source, ledger: &Ledger) -> Result<probe::Medium, Failure> {
+    ledger.opens.fetch_add(1, Ordering::Relaxed);
+    let mut medium =
+        ledger.charge(Stage::Open, || probe::open(source, batch.stream, batch.frame_pixels_max))?;
+    let is_probe = batch.jobs.is_empty();
+    let needs_end = is_probe || batch.jobs.iter().any(|job| points::needs_duration(&job.spec.points));
+    if medium.timeline.duration.is_none() && needs_end {
+        let scan = ledger.charge(Stage::Plan, || medium.reader.scan())?;
+        let end = match scan.end_pts {
+            Some(pts) => Seconds::of_pts(pts, medium.timeline.time_base).minus(medium.timeline.origin),
+            None => Seconds {
+                num: i128::from(scan.pictures) * medium.frame_length.num,
+                den: medium.frame_length.den,
+            },
+        };
+        probe::set_end(&mut medium, end);
+    }
+    Ok(medium)
+}

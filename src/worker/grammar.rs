@@ -1,0 +1,201 @@
+//! What a child may say, and when. *Pure.*
+//!
+//! Owns the order of a child's messages and the range of every index in them, so that no later part of the
+//! daemon has to doubt one. Never reads a byte.
+//!
+//! ```text
+//!   Note*  Planned  ( RunBegins | RunEnds | Shown | Image | PointFailed | Note )*  Ended
+//!   a walk that fails early ends without Planned
+//! ```
+
+use crate::model::delivery::Message;
+use crate::model::job::Ended;
+use crate::model::limits::NOTES_MAX;
+use crate::model::snapshot::{ImageKind, PointKey};
+
+use super::protocol::ImageHeader;
+
+/// Why a message is out of place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misspoken {
+    #[error("a second plan")]
+    PlannedTwice,
+    #[error("{planned} jobs planned, {asked} asked")]
+    Jobs { planned: usize, asked: usize },
+    #[error("a message before the plan")]
+    BeforePlan,
+    #[error("a point that is not in the plan")]
+    Point,
+    #[error("a sheet that is not in the plan")]
+    Sheet,
+    #[error("more points under way than planned")]
+    UnderWay,
+    #[error("more notes than allowed")]
+    Notes,
+    #[error("a child that says it died")]
+    Died,
+}
+
+/// What one child has said so far, as far as it bounds what it may say next.
+#[derive(Clone, Debug)]
+pub struct Grammar {
+    jobs: usize,
+    notes: usize,
+    /// Points and sheets of each job, once planned.
+    plan: Option<Vec<(u32, u32)>>,
+}
+
+impl Grammar {
+    /// For a batch of `jobs` jobs.
+    pub fn new(jobs: usize) -> Grammar {
+        Grammar { jobs, notes: 0, plan: None }
+    }
+
+    /// Checks anything but an image.
+    ///
+    /// # Errors
+    /// When the message is out of order or out of range.
+    pub fn message(&mut self, message: &Message) -> Result<(), Misspoken> {
+        match message {
+            Message::Planned(planned) => {
+                if self.plan.is_some() {
+                    return Err(Misspoken::PlannedTwice);
+                }
+                if planned.jobs.len() != self.jobs {
+                    return Err(Misspoken::Jobs { planned: planned.jobs.len(), asked: self.jobs });
+                }
+                let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+                self.plan = Some(planned.jobs.iter().map(|j| (count(j.points.len()), j.sheets)).collect());
+                Ok(())
+            }
+            Message::RunBegins { points, .. } | Message::RunEnds { points } => {
+                points.iter().try_for_each(|point| self.point(*point))
+            }
+            Message::Shown { point, .. } | Message::PointFailed { point, .. } => self.point(*point),
+            Message::Image(image) => self.image(image.job, image.kind),
+            Message::Note { .. } => {
+                self.notes += 1;
+                if self.notes > NOTES_MAX { Err(Misspoken::Notes) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Checks an image before its bytes are read.
+    ///
+    /// # Errors
+    /// When it belongs to no point or sheet of the plan.
+    pub fn image_header(&self, header: &ImageHeader) -> Result<(), Misspoken> {
+        self.image(header.job, header.kind)
+    }
+
+    /// Checks the last word: only the parent can say that a child died.
+    ///
+    /// # Errors
+    /// When the child says it.
+    pub fn ended(&self, ended: &Ended) -> Result<(), Misspoken> {
+        if matches!(ended, Ended::Died { .. }) { Err(Misspoken::Died) } else { Ok(()) }
+    }
+
+    /// Points of all jobs: no more than these can be under way at once.
+    pub fn points(&self) -> usize {
+        self.plan.iter().flatten().map(|(points, _)| *points as usize).sum()
+    }
+
+    fn job(&self, job: u32) -> Result<Option<(u32, u32)>, Misspoken> {
+        let plan = self.plan.as_ref().ok_or(Misspoken::BeforePlan)?;
+        Ok(plan.get(job as usize).copied())
+    }
+
+    fn point(&self, key: PointKey) -> Result<(), Misspoken> {
+        match self.job(key.job)? {
+            Some((points, _)) if key.asked < points => Ok(()),
+            _ => Err(Misspoken::Point),
+        }
+    }
+
+    fn image(&self, job: u32, kind: ImageKind) -> Result<(), Misspoken> {
+        match kind {
+            ImageKind::Picture { asked } => self.point(PointKey { job, asked }),
+            ImageKind::Sheet { number } => match self.job(job)? {
+                Some((_, sheets)) if number < sheets => Ok(()),
+                _ => Err(Misspoken::Sheet),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::delivery::{Planned, PlannedJob, PlannedPoint};
+    use crate::model::job::{Death, Stats};
+    use crate::model::media::{Hdr, MediaFacts};
+    use crate::model::time::TimeBase;
+
+    fn planned(jobs: &[(usize, u32)]) -> Message {
+        let point = PlannedPoint { asked_ms: 0, past_end: false };
+        let media = MediaFacts {
+            container: "mov".into(),
+            stream: 0,
+            codec: "h264".into(),
+            width: 2,
+            height: 2,
+            display_width: 2,
+            display_height: 2,
+            rotation: 0,
+            sar: (1, 1),
+            duration_ms: None,
+            start_pts: 0,
+            time_base: TimeBase { num: 1, den: 25 },
+            key_frames: None,
+            hdr: Hdr::None,
+        };
+        let jobs = jobs.iter().map(|&(points, sheets)| PlannedJob {
+            points: vec![point; points],
+            sheets,
+            cells_per_sheet: 4,
+        });
+        Message::Planned(Planned { media, jobs: jobs.collect() })
+    }
+
+    fn ends(job: u32, asked: u32) -> Message {
+        Message::RunEnds { points: vec![PointKey { job, asked }] }
+    }
+
+    #[test]
+    fn a_good_walk_is_accepted() {
+        let mut grammar = Grammar::new(2);
+        let note = Message::Note { warning: false, text: "opened".into() };
+        assert_eq!(grammar.message(&note), Ok(()));
+        assert_eq!(grammar.message(&planned(&[(3, 1), (0, 0)])), Ok(()));
+        let points = vec![PointKey { job: 0, asked: 2 }];
+        assert_eq!(grammar.message(&Message::RunBegins { points, stats: Stats::default() }), Ok(()));
+        assert_eq!(grammar.message(&ends(0, 2)), Ok(()));
+        assert_eq!(grammar.ended(&Ended::Done), Ok(()));
+        assert_eq!(grammar.points(), 3);
+    }
+
+    #[test]
+    fn indices_outside_the_plan_are_refused() {
+        let mut grammar = Grammar::new(2);
+        assert_eq!(grammar.message(&ends(0, 0)), Err(Misspoken::BeforePlan));
+        assert_eq!(grammar.message(&planned(&[(3, 1)])), Err(Misspoken::Jobs { planned: 1, asked: 2 }));
+        assert_eq!(grammar.message(&planned(&[(3, 1), (0, 0)])), Ok(()));
+        assert_eq!(grammar.message(&planned(&[(3, 1), (0, 0)])), Err(Misspoken::PlannedTwice));
+        assert_eq!(grammar.message(&ends(0, 3)), Err(Misspoken::Point));
+        assert_eq!(grammar.message(&ends(1, 0)), Err(Misspoken::Point));
+        assert_eq!(grammar.message(&ends(2, 0)), Err(Misspoken::Point));
+        assert_eq!(grammar.image(0, ImageKind::Sheet { number: 0 }), Ok(()));
+        assert_eq!(grammar.image(0, ImageKind::Sheet { number: 1 }), Err(Misspoken::Sheet));
+        assert_eq!(grammar.image(0, ImageKind::Picture { asked: 3 }), Err(Misspoken::Point));
+        assert_eq!(grammar.ended(&Ended::Died { cause: Death::Zygote }), Err(Misspoken::Died));
+    }
+
+    #[test]
+    fn notes_are_counted() {
+        let mut grammar = Grammar::new(1);
+        let note = Message::Note { warning: false, text: String::new() };
+        assert!((0..NOTES_MAX).all(|_| grammar.message(&note).is_ok()));
+        assert_eq!(grammar.message(&note), Err(Misspoken::Notes));
+    }
+}
