@@ -1,7 +1,4 @@
 //! `stillframe worker`: hands the engine to the bridge.
-//!
-//! Owns nothing but the meeting of the two houses. Never returns to a shell: the zygote ends with its
-//! socket.
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}

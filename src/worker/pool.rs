@@ -1,6 +1,4 @@
 //! The daemon's side of the bridge: starts the zygote, runs one batch a child, enforces deadlines.
-//!
-//! Owns pidfds, deadlines and the zygote's life. Never knows what a batch is for: it carries messages.
 
 use std::time::Duration;
 
