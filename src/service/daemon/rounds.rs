@@ -105,6 +105,10 @@ impl Rounds {
     }
 
     fn look_at_pool(&self) {
+        let gone = self.pool.zygote_pid().is_none();
+        if self.health.worker_gone.swap(gone, Ordering::SeqCst) != gone && gone {
+            tracing::error!("the worker is gone and being started again");
+        }
         let gauges = self.pool.gauges();
         let slots = self.settings.borrow().slots() as u64;
         metrics::workers(gauges.busy, slots, gauges.zygote_restarts);

@@ -211,9 +211,9 @@ fn sheet_rows(decided: &Decided, moves: &mut Vec<(TempObject, String)>) -> Vec<S
         .collect()
 }
 
-// An image on offer has a picture, whatever happened to the sheet that it was also meant for. A point without an
-// image of its own is delivered by its cell, so some sheet has to be there.
-fn status_of(point: &DecidedPoint, decided: &Decided) -> PointStatus {
+/// How a point ended. An image on offer has a picture, whatever happened to the sheet that it was also meant for.
+/// A point without an image of its own is delivered by its cell, so some sheet has to be there.
+pub fn status_of(point: &DecidedPoint, decided: &Decided) -> PointStatus {
     let in_a_sheet = !decided.job.spec.keep_pictures && point.failure.is_none() && !decided.sheets.is_empty();
     match &point.shown {
         Some(shown) if point.temp.is_some() || in_a_sheet => shown.status,

@@ -6,7 +6,7 @@ use super::cursor::Reader;
 use super::{CONTROL_BYTES_MAX, HEAD_BYTES, Head, Kind, Malformed, framed};
 
 /// Longest build id, bytes.
-const BUILD_BYTES_MAX: usize = 128;
+const BUILD_BYTES_MAX: usize = 240;
 
 /// One datagram on the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -284,6 +284,3 @@ async fn settled(mut connection: SqliteConnection) -> Option<SqliteConnection> {
         && connection.execute("/* settled */ ROLLBACK").await.is_ok();
     sound.then_some(connection)
 }
-
-#[cfg(test)]
-mod tests;

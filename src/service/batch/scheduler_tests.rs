@@ -1,0 +1,1 @@
+//! The claim loop over a real store and a clock set by hand.

@@ -1,0 +1,431 @@
+//! THE SPINE: one batch from claim to commit.
+//!
+//! Owns the road of a claim: open the video, hand the batch over, take what comes, finish each job by itself, give
+//! back what is left. Never decodes and never knows SQL, paths or wire formats: stages and fences do.
+//!
+//! ```text
+//!   claim -> open -> walk in a child -> images to temp files -> job decided? -> publish, commit -> callback
+//!                         |                                                         (one job at a time)
+//!                         `-> ended -> what is undecided: failed, charged and queued, or queued at no cost
+//! ```
+
+mod ending;
+mod kept;
+mod report;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::model::delivery::{Message, Planned};
+use crate::model::ids::{ClaimToken, JobId, VideoId};
+use crate::model::job::{Death, Ended, Failure, Grant, Stats, VideoBatch};
+use crate::model::media::Backend;
+use crate::model::snapshot::{EncodedImage, PointKey};
+use crate::worker::pool::{Delivery, Pool, Running};
+
+use super::batch::group::{self, Grouped};
+use super::batch::retry::{self, Setback, Verdict};
+use super::batch::scheduler::Orders;
+use super::clock::Clock;
+use super::objects::{FileIdentity, MediaRoots, ObjectStore, OpenedVideo};
+use super::publish::commit;
+use super::settings::Settings;
+use super::stop;
+use super::store::Store;
+use super::store::rows::{Claim, Job, Video};
+use super::telemetry::metrics;
+use kept::Kept;
+pub use kept::Partials;
+
+/// Between two looks for jobs that were cancelled meanwhile.
+const CANCEL_LOOK: Duration = Duration::from_secs(1);
+/// After trouble of ours (disk, database, no child): jobs wait so long before the next claim.
+const TROUBLE_PAUSE_MS: i64 = 3_000;
+/// Between two tries to give jobs back.
+const RELEASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What every batch needs.
+pub struct Pipeline {
+    pub store: Store,
+    pub objects: ObjectStore,
+    pub roots: MediaRoots,
+    pub pool: Arc<Pool>,
+    pub settings: watch::Receiver<Arc<Settings>>,
+    pub clock: Clock,
+    /// In front of object keys, without a trailing slash.
+    pub base_url: String,
+    /// Wakes the notifier after an event went into the outbox.
+    pub wake: Arc<Notify>,
+    /// What released jobs already have.
+    pub partials: Partials,
+}
+
+/// One claim under way.
+struct Batch<'a> {
+    with: &'a Pipeline,
+    token: ClaimToken,
+    video: Video,
+    jobs: Vec<Underway>,
+    /// Index into `jobs` of each entry of the walk.
+    walked: Vec<usize>,
+    claimed_ms: i64,
+    /// The file that is read.
+    identity: Option<FileIdentity>,
+    /// The child told what it will do.
+    planned: bool,
+    /// Points of the runs under way, by index into `walked`.
+    under_way: HashSet<PointKey>,
+    stats: Stats,
+    pictures: u64,
+    /// A fault on our side; nobody pays for it.
+    trouble: bool,
+}
+
+/// One job of the claim.
+struct Underway {
+    job: Job,
+    kept: Kept,
+    /// Finished, or lost to a cancel.
+    over: bool,
+}
+
+impl Pipeline {
+    /// Runs one claim to its end: afterwards no job of it is running.
+    pub async fn run(&self, claim: Claim, orders: Orders) {
+        let mut batch = Batch::new(self, claim);
+        let opened = match self.open(&batch.video).await {
+            Ok(opened) => opened,
+            Err(failure) => {
+                batch.remember(None);
+                return batch.settle(Ended::Failed(failure)).await;
+            }
+        };
+        batch.remember(Some(opened.identity));
+        batch.end_exhausted().await;
+        batch.finish_decided().await;
+        let Some(walk) = batch.walk() else { return batch.settle(Ended::Stopped).await };
+        let grant = Grant { threads: orders.threads, bytes: self.settings.borrow().worker.batch_bytes };
+        let ended = match self.pool.run(walk, opened.source, grant).await {
+            Ok(child) => batch.follow(child, orders.stop).await,
+            Err(error) => {
+                tracing::error!(%error, video_id = %batch.video.id, "no child for a batch");
+                batch.trouble = true;
+                Ended::Died { cause: Death::Zygote }
+            }
+        };
+        let ended = batch.unless_replaced(ended).await;
+        batch.settle(ended).await;
+    }
+
+    /// Opens a video. The file system may hang, so this is not for the async threads.
+    pub(super) async fn open(&self, video: &Video) -> Result<OpenedVideo, Failure> {
+        let (roots, path) = (self.roots.clone(), video.path.clone());
+        let opened = tokio::task::spawn_blocking(move || roots.open(Path::new(&path))).await;
+        opened.unwrap_or_else(|error| Err(ending::broken(&format!("opening broke off: {error}"))))
+    }
+
+    /// Writes down what a walk found out about a video. Not worth a fault: the next walk tells it again.
+    pub(super) async fn note_facts(&self, video: &Video, planned: &Planned, size: i64) {
+        let duration_ms = planned.media.duration_ms.or(video.duration_ms);
+        if (duration_ms, size) == (video.duration_ms, video.size) {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        if let Err(error) = self.store.set_video_facts(&video.id, duration_ms, size, now_ms).await {
+            tracing::warn!(%error, video_id = %video.id, "a video's facts are not written down");
+        }
+    }
+
+    /// Drops what is remembered of jobs that will not come back; for now and then.
+    pub async fn forget_ended(&self) {
+        let kept = self.partials.jobs();
+        let ids: Vec<JobId> = kept.iter().map(|(_, job)| job.clone()).collect();
+        let Ok(waiting) = self.store.unfinished(&ids).await else { return };
+        for (video, job) in kept.iter().filter(|(_, job)| !waiting.contains(job)) {
+            // One that is gone by now was claimed in between.
+            if self.partials.forget(job) {
+                self.discard(video, job).await;
+            }
+        }
+    }
+
+    async fn discard(&self, video: &VideoId, job: &JobId) {
+        if let Err(error) = self.objects.discard(video, job).await {
+            tracing::warn!(%error, job_id = %job, "temp files are left until the next start");
+        }
+    }
+}
+
+impl<'a> Batch<'a> {
+    fn new(with: &'a Pipeline, claim: Claim) -> Batch<'a> {
+        let claimed_ms = with.clock.now_ms();
+        let jobs = claim.jobs.into_iter().map(|job| {
+            metrics::job_claimed(claimed_ms - job.created_ms);
+            Underway { kept: Kept::new(&job), job, over: false }
+        });
+        Batch {
+            with,
+            token: claim.token,
+            video: claim.video,
+            jobs: jobs.collect(),
+            walked: Vec::new(),
+            claimed_ms,
+            identity: None,
+            planned: false,
+            under_way: HashSet::new(),
+            stats: Stats::default(),
+            pictures: 0,
+            trouble: false,
+        }
+    }
+
+    /// Takes up what earlier claims of these jobs delivered, if it is of this very file.
+    fn remember(&mut self, identity: Option<FileIdentity>) {
+        self.identity = identity;
+        for underway in &mut self.jobs {
+            if let Some(kept) = self.with.partials.take(&underway.job.id, identity) {
+                underway.kept = kept;
+            }
+            underway.kept.identity = identity;
+        }
+    }
+
+    /// The batch that the child gets: the remainder of every job that is not over.
+    fn walk(&mut self) -> Option<VideoBatch> {
+        let open: Vec<usize> = (0..self.jobs.len()).filter(|&index| !self.jobs[index].over).collect();
+        let progress = open.iter().map(|&index| &self.jobs[index].kept.progress);
+        let frame_pixels_max = self.with.settings.borrow().capture.frame_pixels_max;
+        let Grouped { batch, jobs } = group::batch(progress, None, frame_pixels_max)?;
+        self.walked = jobs.into_iter().map(|entry| open[entry]).collect();
+        Some(batch)
+    }
+
+    /// Takes all that the child says, until its last word.
+    async fn follow(&mut self, mut child: Running, mut stop: watch::Receiver<bool>) -> Ended {
+        let mut stopping = false;
+        let mut cancel_look = tokio::time::interval(CANCEL_LOOK);
+        cancel_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                delivery = child.next() => match delivery {
+                    // The share of the byte budget is held until the image is on disk.
+                    Delivery::Message(message, _held) => self.take(message).await,
+                    Delivery::Ended(ended, stats) => {
+                        self.stats = stats;
+                        metrics::batch_ended(&stats, Backend::Cpu, self.pictures);
+                        return ended;
+                    }
+                },
+                () = stop::asked(&mut stop), if !stopping => {
+                    stopping = true;
+                    child.stop();
+                }
+                _ = cancel_look.tick() => {
+                    if self.drop_cancelled().await && self.jobs.iter().all(|underway| underway.over) {
+                        child.kill();
+                    }
+                }
+            }
+            if self.trouble {
+                child.kill();
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Message) {
+        match message {
+            Message::Planned(planned) => self.take_plan(planned).await,
+            Message::RunBegins { points, stats } => {
+                self.under_way.extend(points);
+                self.stats = stats;
+            }
+            Message::RunEnds { points } => points.iter().for_each(|point| {
+                self.under_way.remove(point);
+            }),
+            Message::Shown { point, shown } => {
+                self.pictures += 1;
+                if let Some(underway) = self.walked_job(point.job) {
+                    underway.kept.progress.take_shown(point.asked, shown);
+                }
+            }
+            Message::Image(image) => self.take_image(image).await,
+            Message::PointFailed { point, failure } => {
+                if let Some(underway) = self.walked_job(point.job) {
+                    underway.kept.progress.take_failure(point.asked, failure);
+                    self.finish_decided().await;
+                }
+            }
+            Message::Note { warning: true, text } => tracing::warn!(video_id = %self.video.id, "{text}"),
+            Message::Note { warning: false, text } => tracing::debug!(video_id = %self.video.id, "{text}"),
+        }
+    }
+
+    async fn take_plan(&mut self, planned: Planned) {
+        self.planned = true;
+        let size = self.identity.map_or(self.video.size, |identity| identity.size);
+        self.with.note_facts(&self.video, &planned, size).await;
+        for (job, plan) in (0..).zip(planned.jobs) {
+            let Some(underway) = self.walked_job(job) else { continue };
+            if !underway.kept.progress.take_plan(plan) {
+                // What an earlier walk delivered does not go with what this one would.
+                let index = self.walked[job as usize];
+                self.finish(index, Some(ending::replaced(&self.video.path.clone()))).await;
+            }
+        }
+        // Where every point lies past the end nothing else will come.
+        self.finish_decided().await;
+    }
+
+    async fn take_image(&mut self, image: EncodedImage) {
+        let (objects, video) = (&self.with.objects, self.video.id.clone());
+        let Some(underway) = self.walked_job(image.job) else { return };
+        let (kind, width, height) = (image.kind, image.width, image.height);
+        match objects.put_temp(&video, &underway.job.id, kind, image.bytes).await {
+            Ok(temp) => drop(underway.kept.take_image(kind, (width, height), temp)),
+            Err(error) => {
+                tracing::error!(%error, job_id = %underway.job.id, "an image cannot be kept");
+                self.trouble = true;
+                return;
+            }
+        }
+        self.finish_decided().await;
+    }
+
+    /// The job behind a message; none once it is over.
+    fn walked_job(&mut self, job: u32) -> Option<&mut Underway> {
+        let index = *self.walked.get(job as usize)?;
+        Some(&mut self.jobs[index]).filter(|underway| !underway.over)
+    }
+
+    /// Forgets jobs that were cancelled; true when there were some.
+    async fn drop_cancelled(&mut self) -> bool {
+        let open = self.open_jobs();
+        let cancelled = self.with.store.cancelled(&self.token, &open).await.unwrap_or_default();
+        for id in &cancelled {
+            tracing::info!(job_id = %id, video_id = %self.video.id, "cancelled while it ran");
+            self.with.discard(&self.video.id, id).await;
+            self.jobs.iter_mut().filter(|underway| underway.job.id == *id).for_each(|job| job.over = true);
+        }
+        !cancelled.is_empty()
+    }
+
+    fn open_jobs(&self) -> Vec<JobId> {
+        let open = self.jobs.iter().filter(|underway| !underway.over);
+        open.map(|underway| underway.job.id.clone()).collect()
+    }
+
+    /// A job whose batches all broke off is not tried for ever.
+    async fn end_exhausted(&mut self) {
+        for index in 0..self.jobs.len() {
+            if retry::is_exhausted(self.jobs[index].job.attempts) {
+                self.finish(index, Some(ending::exhausted())).await;
+            }
+        }
+    }
+
+    /// Brings every job to its end of which all points are decided.
+    async fn finish_decided(&mut self) {
+        for index in 0..self.jobs.len() {
+            if !self.jobs[index].over && self.jobs[index].kept.progress.is_decided() {
+                self.finish(index, None).await;
+            }
+        }
+    }
+
+    /// Publishes and commits one job. When that cannot be done now, the job keeps what it has and goes back.
+    async fn finish(&mut self, index: usize, failure: Option<Failure>) {
+        let began = std::time::Instant::now();
+        let with = self.with;
+        let underway = &self.jobs[index];
+        let decided = underway.kept.decided(&self.token, &underway.job, &self.video, failure);
+        let statuses = report::statuses(&decided);
+        let event_id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let finished =
+            commit::finish(&with.store, &with.objects, &with.clock, &with.base_url, event_id, decided).await;
+        match finished {
+            Ok(finished) => {
+                if finished.event {
+                    with.wake.notify_one();
+                }
+                let walk = report::Walk { claimed_ms: self.claimed_ms, stats: self.stats };
+                report::job_ended(&underway.job, &finished, &statuses, walk, began.elapsed());
+                self.jobs[index].over = true;
+            }
+            Err(error) => {
+                tracing::error!(%error, job_id = %underway.job.id, "a job cannot be finished now");
+                self.trouble = true;
+            }
+        }
+    }
+
+    /// What was asked of a file that is no longer there cannot be answered from two files.
+    async fn unless_replaced(&self, ended: Ended) -> Ended {
+        let Some(identity) = self.identity else { return ended };
+        if self.trouble || self.open_jobs().is_empty() {
+            return ended;
+        }
+        let (roots, path) = (self.with.roots.clone(), self.video.path.clone());
+        let same = tokio::task::spawn_blocking(move || roots.unchanged(Path::new(&path), identity)).await;
+        if same.unwrap_or(true) { ended } else { Ended::Failed(ending::replaced(&self.video.path)) }
+    }
+
+    /// Ends what can be ended and gives the rest back, each job at the cost that it has to bear.
+    async fn settle(mut self, ended: Ended) {
+        report::batch_ended(&self.video, &ended);
+        // The database may have been away when its last image came.
+        self.finish_decided().await;
+        for index in 0..self.jobs.len() {
+            if self.jobs[index].over {
+                continue;
+            }
+            let (setback, failure) = match self.trouble {
+                true => (Setback::NoFault, ending::broken("trouble of the daemon's own")),
+                false => ending::setback(&ended, self.pays(index)),
+            };
+            match retry::after(setback, self.jobs[index].job.attempts) {
+                Verdict::Again { charge, delay_ms } => self.give_back(index, charge, delay_ms).await,
+                Verdict::GiveUp => {
+                    self.finish(index, Some(failure)).await;
+                    if !self.jobs[index].over {
+                        self.give_back(index, false, 0).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has this job to bear the child's death? While nothing is under way the child opens, reads and plans for all.
+    fn pays(&self, index: usize) -> bool {
+        let under_way = |point: &PointKey| self.walked.get(point.job as usize) == Some(&index);
+        !self.planned || self.under_way.is_empty() || self.under_way.iter().any(under_way)
+    }
+
+    /// Puts a job back into the queue, however long the database takes to hear of it.
+    async fn give_back(&mut self, index: usize, charge: bool, delay_ms: i64) {
+        let underway = &mut self.jobs[index];
+        underway.over = true;
+        let id = underway.job.id.clone();
+        // Before the release: another claim of the job may follow at once.
+        let kept = std::mem::replace(&mut underway.kept, Kept::new(&underway.job));
+        self.with.partials.put(&self.video.id, &id, kept);
+        let delay_ms = if self.trouble { delay_ms.max(TROUBLE_PAUSE_MS) } else { delay_ms };
+        let released = loop {
+            let due_ms = self.with.clock.now_ms() + delay_ms;
+            match self.with.store.release(&self.token, std::slice::from_ref(&id), charge, due_ms).await {
+                Ok(released) => break released,
+                Err(error) => tracing::warn!(%error, job_id = %id, "a job cannot be given back yet"),
+            }
+            self.with.clock.sleep(RELEASE_PAUSE).await;
+        };
+        if released.is_empty() {
+            // Cancelled: nobody will ask for what it has.
+            self.with.partials.forget(&id);
+            self.with.discard(&self.video.id, &id).await;
+        }
+    }
+}

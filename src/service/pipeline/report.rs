@@ -1,0 +1,97 @@
+//! What the log and the metrics hear of jobs and batches.
+//!
+//! Owns the one log line of a job's end. Never changes anything.
+
+use std::time::Duration;
+
+use crate::model::job::{Ended, Stats};
+use crate::model::media::Backend;
+use crate::model::snapshot::PointStatus;
+use crate::service::batch::retry;
+use crate::service::publish::commit::{self, Decided, Finished};
+use crate::service::store::rows::{Job, Video};
+use crate::service::telemetry::metrics::{self, JobEnd};
+
+/// How the points of a job ended.
+pub fn statuses(decided: &Decided) -> Vec<PointStatus> {
+    decided.points.iter().map(|point| commit::status_of(point, decided)).collect()
+}
+
+/// The walk that a job ended in.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    pub claimed_ms: i64,
+    /// As last heard: a job may end long before its walk.
+    pub stats: Stats,
+}
+
+/// A job was finished, or turned out to be nobody's any more.
+pub fn job_ended(job: &Job, finished: &Finished, points: &[PointStatus], walk: Walk, publish: Duration) {
+    if !finished.held {
+        metrics::claim_lost();
+        tracing::info!(job_id = %job.id, video_id = %job.video, "the end of a job was thrown away: not ours any more");
+        return;
+    }
+    let attempt = job.attempts + 1;
+    let reason = finished.failure.as_ref().map(|failure| failure.code);
+    let result = match (&finished.failure, finished.failed) {
+        (Some(_), _) => "fail",
+        (None, 0) => "success",
+        (None, _) => "partial",
+    };
+    metrics::job_ended(&JobEnd {
+        result,
+        reason,
+        quarantined: reason.is_some_and(|code| code.may_pass_later()) && retry::is_exhausted(attempt),
+        ended_ms: finished.ended_ms,
+        duration_ms: finished.ended_ms - walk.claimed_ms,
+        end_to_end_ms: finished.ended_ms - job.created_ms,
+        publish,
+    });
+    points.iter().copied().for_each(metrics::point_ended);
+    let stages = walk.stats.stages_us;
+    tracing::info!(
+        request_id = %job.request_id,
+        job_id = %job.id,
+        video_id = %job.video,
+        account = job.account.0,
+        result,
+        reason = reason.map_or("none", |code| code.name()),
+        detail = finished.failure.as_ref().map_or("", |failure| &failure.text),
+        asked = finished.asked,
+        delivered = finished.delivered,
+        past_end = finished.past_end,
+        failed = finished.failed,
+        pictures = finished.pictures,
+        sheets = finished.sheets,
+        attempt,
+        backend = Backend::Cpu.name(),
+        queue_ms = walk.claimed_ms - job.created_ms,
+        run_ms = finished.ended_ms - walk.claimed_ms,
+        open_us = stages.open,
+        plan_us = stages.plan,
+        decode_us = stages.decode,
+        convert_us = stages.convert,
+        encode_us = stages.encode,
+        publish_us = u64::try_from(publish.as_micros()).unwrap_or(u64::MAX),
+        "job ended"
+    );
+}
+
+/// A walk ended.
+pub fn batch_ended(video: &Video, ended: &Ended) {
+    match ended {
+        Ended::Done | Ended::Stopped => {}
+        Ended::Refused { reason } => tracing::error!(video_id = %video.id, %reason, "a walk was refused"),
+        Ended::Failed(failure) => {
+            if !failure.code.may_pass_later() {
+                metrics::media_rejected(failure.code);
+            }
+            tracing::warn!(video_id = %video.id, %failure, "a walk failed");
+        }
+        Ended::Died { cause } => {
+            metrics::worker_died(*cause);
+            tracing::warn!(video_id = %video.id, cause = cause.name(), "a walk's process died");
+        }
+    }
+}

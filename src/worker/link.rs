@@ -1,0 +1,279 @@
+//! One zygote as the daemon holds it: started, spoken to, ended.
+//!
+//! Owns the control socket's near end and who waits for which child. Never restarts anything: `pool` does.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+
+use super::protocol::{Control, Exit};
+use super::{build_id, fds};
+
+/// How long the zygote may take to greet, and to fork a child: either takes milliseconds.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// What is started as the zygote.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub program: PathBuf,
+    pub args: Vec<OsString>,
+}
+
+impl Launch {
+    /// This program itself, even when its file was replaced meanwhile.
+    pub fn own() -> Launch {
+        Launch { program: "/proc/self/exe".into(), args: vec!["worker".into()] }
+    }
+}
+
+/// A child that lives.
+pub(super) struct Forked {
+    pub pid: u32,
+    pub pidfd: OwnedFd,
+    /// What wait tells in the end; closed without a word when the zygote is gone.
+    pub exit: oneshot::Receiver<Exit>,
+}
+
+/// The near end of one zygote.
+pub(super) struct Link {
+    pub pid: u32,
+    pidfd: OwnedFd,
+    socket: AsyncFd<OwnedFd>,
+    next_id: AtomicU64,
+    waiting: Mutex<Waiting>,
+    /// Told whenever a child is gone.
+    pub child_gone: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    closed: bool,
+    children: HashMap<u64, Waiter>,
+}
+
+struct Waiter {
+    forked: Option<oneshot::Sender<io::Result<(u32, OwnedFd)>>>,
+    exit: oneshot::Sender<Exit>,
+}
+
+/// A zygote that greeted, and the process to wait for in the end.
+pub(super) struct Started {
+    pub link: Link,
+    pub process: Child,
+    pub stderr: Option<ChildStderr>,
+}
+
+impl Link {
+    /// Starts a zygote and hears its greeting.
+    ///
+    /// # Errors
+    /// When it cannot be started, does not greet, or was built from something else.
+    pub async fn start(launch: &Launch) -> io::Result<Started> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        // The temporary command holds the far end; it is gone after this statement, so that the near end
+        // sees the end of the file when the zygote dies.
+        let mut process = Command::new(&launch.program)
+            .args(&launch.args)
+            .env_clear()
+            .env("TZ", "UTC0")
+            .env("MALLOC_ARENA_MAX", "2")
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        match Link::greeted(&process, ours).await {
+            Ok(link) => {
+                let stderr = process.stderr.take();
+                Ok(Started { link, process, stderr })
+            }
+            Err(error) => {
+                // One that never greeted is of no use; it may be gone already.
+                process.kill().ok();
+                process.wait()?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn greeted(process: &Child, ours: OwnedFd) -> io::Result<Link> {
+        let pid = process.id();
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        let link = Link {
+            pid,
+            // Nobody has waited for it yet, so the number is still its own.
+            pidfd: pidfd_open(raw, PidfdFlags::empty())?,
+            socket: AsyncFd::new(ours)?,
+            next_id: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            child_gone: Notify::new(),
+        };
+        let refused = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+        match timeout(ANSWER_WAIT, link.hear()).await {
+            Ok(Ok(Some((Control::Greeting { build }, _)))) if build == build_id() => Ok(link),
+            Ok(Ok(Some((Control::Greeting { build }, _)))) => {
+                Err(refused(format!("worker was built as {build}, this is {}", build_id())))
+            }
+            Ok(Ok(Some(_))) => Err(refused("worker did not greet".to_owned())),
+            Ok(Ok(None)) => {
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "worker ended without a greeting"))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "worker does not greet")),
+        }
+    }
+
+    async fn hear(&self) -> io::Result<Option<(Control, Vec<OwnedFd>)>> {
+        loop {
+            let mut ready = self.socket.readable().await?;
+            if let Ok(heard) = ready.try_io(|socket| fds::receive(socket.as_fd())) {
+                return heard;
+            }
+        }
+    }
+
+    /// Hears the zygote until it is gone.
+    ///
+    /// # Errors
+    /// When it says what makes no sense, or the socket fails.
+    pub async fn listen(&self) -> io::Result<()> {
+        while let Some((message, fds)) = self.hear().await? {
+            self.act(message, fds)?;
+        }
+        Ok(())
+    }
+
+    fn act(&self, message: Control, mut fds: Vec<OwnedFd>) -> io::Result<()> {
+        let mut waiting = self.lock();
+        match (message, fds.pop()) {
+            (Control::Forked { id, pid }, Some(pidfd)) => {
+                let forked = waiting.children.get_mut(&id).and_then(|waiter| waiter.forked.take());
+                let unheard = match forked {
+                    Some(forked) => forked.send(Ok((pid, pidfd))).err(),
+                    None => Some(Ok((pid, pidfd))),
+                };
+                // Whoever asked for it has gone: so must it. It may have ended by itself.
+                if let Some(Ok((_, pidfd))) = unheard {
+                    pidfd_send_signal(&pidfd, Signal::KILL).ok();
+                }
+            }
+            (Control::ForkFailed { id, errno }, None) => {
+                if let Some(forked) = waiting.children.remove(&id).and_then(|waiter| waiter.forked) {
+                    // Whoever asked for it may have gone.
+                    forked.send(Err(io::Error::from_raw_os_error(errno))).ok();
+                }
+                self.child_gone.notify_waiters();
+            }
+            (Control::Exited { id, exit }, None) => {
+                if let Some(waiter) = waiting.children.remove(&id) {
+                    // Nobody listens any more when the batch was dropped.
+                    waiter.exit.send(exit).ok();
+                }
+                self.child_gone.notify_waiters();
+            }
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "worker said what it cannot say")),
+        }
+        Ok(())
+    }
+
+    /// Has a child forked for a video and a batch socket.
+    ///
+    /// # Errors
+    /// When the zygote is gone (`is_closed` then tells) or cannot fork.
+    pub async fn fork(&self, video: BorrowedFd<'_>, batch: BorrowedFd<'_>) -> io::Result<Forked> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (forked, answer) = oneshot::channel();
+        let (exit_sender, exit) = oneshot::channel();
+        {
+            let mut waiting = self.lock();
+            if waiting.closed {
+                return Err(gone());
+            }
+            waiting.children.insert(id, Waiter { forked: Some(forked), exit: exit_sender });
+        }
+        let mut unsent = Unsent { link: self, id, sent: false };
+        loop {
+            match fds::send(self.socket.as_fd(), &Control::Fork { id }, &[video, batch]) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.writable().await?.clear_ready();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        unsent.sent = true;
+        match timeout(ANSWER_WAIT, answer).await {
+            Ok(Ok(forked)) => forked.map(|(pid, pidfd)| Forked { pid, pidfd, exit }),
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => {
+                // It hangs: nothing that it holds can be waited for.
+                self.kill();
+                Err(io::Error::new(io::ErrorKind::TimedOut, "worker does not fork"))
+            }
+        }
+    }
+
+    /// Children that live, or are being forked.
+    pub fn children(&self) -> usize {
+        self.lock().children.len()
+    }
+
+    /// True once the zygote is known to be gone.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Forgets every child: whoever waits for one learns that the zygote is gone.
+    pub fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        waiting.children.clear();
+        // The zygote ends at this; it may have ended already.
+        shutdown(self.socket.get_ref(), Shutdown::Both).ok();
+        self.child_gone.notify_waiters();
+    }
+
+    /// Kills the zygote; its children die with it.
+    pub fn kill(&self) {
+        // It may be gone already.
+        pidfd_send_signal(&self.pidfd, Signal::KILL).ok();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a child off the list again when the request for it never left.
+struct Unsent<'a> {
+    link: &'a Link,
+    id: u64,
+    sent: bool,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        if !self.sent {
+            self.link.lock().children.remove(&self.id);
+            self.link.child_gone.notify_waiters();
+        }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "worker is gone")
+}
