@@ -1,7 +1,6 @@
 //! `stillframe worker`: hands the engine to the bridge.
 //!
-//! Owns nothing but the meeting of the two houses. Never returns to a shell: the zygote ends with its
-//! socket.
+//! Owns nothing but the meeting of the two houses. Never sees a video: its children do.
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}

@@ -19,3 +19,7 @@ mod unpack;
 mod zimg;
 
 pub use super::geometry;
+
+/// What the spine carries from one part of this fence to another, without looking inside.
+pub use ffmpeg_next::Packet;
+pub use ffmpeg_next::frame::Video as Frame;
