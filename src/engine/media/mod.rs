@@ -7,6 +7,7 @@ pub mod convert;
 pub mod look;
 mod pass;
 mod scale;
+mod tonemap;
 mod unpack;
 mod zimg;
 
