@@ -289,3 +289,6 @@ fn pad(picture: &mut Picture) {
 fn unsupported(text: impl Into<String>) -> Failure {
     Failure::new(FailCode::Unsupported, Stage::Convert, text)
 }
+
+#[cfg(test)]
+mod tests;
