@@ -6,12 +6,13 @@
 use ffmpeg_next::frame::{self, side_data::Type as FrameSide};
 
 use super::colour::{self, Affine, Gamut, Meaning, Shape};
+use super::formats::{self, Format};
 use super::geometry::Orientation;
 use super::look::{self, Light, StreamLook};
 use super::pass::{self, Linear, Rows, Target, Turn};
 use super::scale::{Axis, Rect, Scaler, Windowed};
 use super::tonemap::{self, LightMap, MapKey};
-use super::unpack::{self, Format, Planes, Unpacker};
+use super::unpack::{self, Planes, Unpacker};
 use super::zimg::Aligned;
 use crate::engine::picture::{Picture, Plane};
 use crate::model::job::{FailCode, Failure, Stage};
@@ -77,7 +78,7 @@ impl PictureMaker {
             );
             return Err(Failure::new(FailCode::Internal, Stage::Convert, text));
         }
-        let format = unpack::describe(frame).map_err(unsupported)?;
+        let format = formats::describe(frame).map_err(unsupported)?;
         let shape = Shape {
             family: format.family,
             full_by_name: format.full_by_name,

@@ -4,6 +4,7 @@
 
 pub mod colour;
 pub mod convert;
+mod formats;
 pub mod look;
 mod pass;
 mod scale;

@@ -130,6 +130,7 @@ fn chroma_row(cb: &mut [u8], cr: &mut [u8], above: [&[u16]; 3], below: [&[u16]; 
 
 /// Halves up, clamped.
 #[inline(always)]
+#[expect(clippy::manual_clamp, reason = "`clamp` would let a NaN through to the unchecked cast")]
 pub fn byte(v: f32) -> u8 {
     let v = v.max(0.0).min(255.0) + 0.5;
     // SAFETY: `max` has taken a NaN away, and 0.5 to 255.5 fits.

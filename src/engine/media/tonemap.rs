@@ -171,7 +171,7 @@ impl LightMap {
         };
         self.to_bt709.map(|row| {
             let l = row[0] * linear[0] + row[1] * linear[1] + row[2] * linear[2];
-            self.encode.at(l.max(0.0).min(1.0).sqrt())
+            self.encode.at(l.clamp(0.0, 1.0).sqrt())
         })
     }
 }
@@ -237,7 +237,7 @@ fn mapped_rows(
             let luma = &mut y_out[y * to.strides[0]..][..width];
             for x in 0..width {
                 let v = [f32::from(a[x]), f32::from(b[x]), f32::from(c[x])];
-                line[x] = map.pixel([0, 1, 2].map(|i| through(&to_rgb[i], v).max(0.0).min(1.0)));
+                line[x] = map.pixel([0, 1, 2].map(|i| through(&to_rgb[i], v).clamp(0.0, 1.0)));
                 luma[x] = byte(through(&jfif[0], line[x]));
             }
         }
@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn vectors_of_pq_and_hlg() {
-        let table: [([u16; 3], [i32; 3], [i32; 3], [i32; 3]); 12] = [
+        type Row = ([u16; 3], [i32; 3], [i32; 3], [i32; 3]);
+        let table: [Row; 12] = [
             ([200, 512, 512], [17; 3], [17; 3], [33; 3]),
             ([400, 512, 512], [102; 3], [102; 3], [102; 3]),
             ([502, 512, 512], [180; 3], [170; 3], [137; 3]),

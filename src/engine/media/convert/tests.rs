@@ -196,6 +196,6 @@ fn strips_are_even_and_about_as_high() {
     assert_eq!(strip_rows(3840, 2160), 540);
     for (w, h) in [(4096, 4096), (4096, 2303), (2001, 1301)] {
         let rows = strip_rows(w, h);
-        assert!(rows % 2 == 0 && (rows as usize - 2) * w as usize <= STRIP_PIXELS);
+        assert!(rows.is_multiple_of(2) && (rows as usize - 2) * w as usize <= STRIP_PIXELS);
     }
 }
