@@ -50,8 +50,9 @@ pub fn decode_order(kind: Kind, payload: &[u8]) -> Result<Order, Malformed> {
             let grant = Grant { threads: r.u32()?, bytes: r.u64()? };
             let stream = r.option(Reader::u32)?;
             let frame_pixels_max = r.u64()?;
-            // A probe, the smallest job, takes 20 bytes; the bound only keeps the allocation below the bytes at hand.
-            let jobs = r.list(20, |r| {
+            // The smallest job, one without points or sizes, takes 20 bytes; the bound only keeps the allocation
+            // near the bytes at hand.
+            let jobs = r.list(16, |r| {
                 Ok(BatchJob {
                     spec: read_spec(r)?,
                     pictures_done: r.list(4, Reader::u32)?,
