@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Global, common, exit};
+use super::{Global, common, exit, keys};
 use crate::model::ids::{AccountId, VideoId};
 use crate::service::objects::MediaRoots;
 use crate::service::settings::Flags;
@@ -18,9 +18,9 @@ pub struct Args {
     /// Video files below a media root
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// The account that will own them
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    account: i64,
+    /// The account that will own them: the only one there is, else 1000000000000001
+    #[arg(long, value_name = "N")]
+    account: Option<i64>,
     /// A folder below which files may be registered; repeatable
     #[arg(long = "media-root", value_name = "DIR")]
     media_roots: Vec<PathBuf>,
@@ -40,9 +40,10 @@ pub fn run(global: &Global, args: Args) -> u8 {
         }
         let roots = MediaRoots { roots: settings.media_roots.clone() };
         let store = common::make_store(&settings).await?;
+        let account = owner(&store, args.account).await?;
         let mut imported = Vec::new();
         for path in &args.paths {
-            match import(&store, &roots, AccountId(args.account), path).await {
+            match import(&store, &roots, account, path).await {
                 Ok((id, new)) => {
                     if !args.json {
                         println!("{id}");
@@ -61,6 +62,21 @@ pub fn run(global: &Global, args: Args) -> u8 {
             common::print_json(&imported.into());
         }
         Ok(code)
+    })
+}
+
+/// The account that was named, else the one that `keys new` would take.
+async fn owner(store: &Store, named: Option<i64>) -> Result<AccountId, u8> {
+    if let Some(account) = named {
+        return Ok(AccountId(account));
+    }
+    let keys = store.keys().await.map_err(common::fault)?;
+    if keys.is_empty() {
+        return Ok(keys::DEFAULT_ACCOUNT);
+    }
+    keys::only_account(&keys).ok_or_else(|| {
+        common::complain("there are keys of several accounts: say --account N");
+        exit::USAGE
     })
 }
 

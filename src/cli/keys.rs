@@ -19,7 +19,7 @@ use crate::service::store::rows::AccessKey;
 use crate::service::store::{Store, StoreError};
 
 /// The account of a first key.
-const DEFAULT_ACCOUNT: AccountId = AccountId(1_000_000_000_000_001);
+pub(super) const DEFAULT_ACCOUNT: AccountId = AccountId(1_000_000_000_000_001);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -120,7 +120,8 @@ async fn new_key(store: &Store, account: Option<AccountId>, json: bool) -> Resul
     Ok(exit::DONE)
 }
 
-fn only_account(keys: &[AccessKey]) -> Option<AccountId> {
+/// The owner of all these keys, if it is one.
+pub(super) fn only_account(keys: &[AccessKey]) -> Option<AccountId> {
     let first = keys.first()?.account;
     keys.iter().all(|key| key.account == first).then_some(first)
 }
