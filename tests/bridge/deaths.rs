@@ -169,21 +169,13 @@ pub async fn another_build_is_refused() {
     let error = refusal(launch("/proc/self/exe", &["other-build"])).await;
     assert_eq!(error.kind(), ErrorKind::InvalidData);
     assert!(error.to_string().contains("another build"), "{error}");
-<<<<<<< HEAD
-    assert!(children_of(std::process::id()).is_empty());
-=======
     assert_eq!(children_of(std::process::id()), Vec::<u32>::new());
->>>>>>> aebef03c09cf1709614a7c0aea6085f8cf2f6024
 }
 
 pub async fn a_zygote_that_does_not_greet_is_refused() {
     assert_eq!(refusal(launch("/bin/true", &[])).await.kind(), ErrorKind::UnexpectedEof);
     assert_eq!(refusal(launch("/nowhere/stillframe", &[])).await.kind(), ErrorKind::NotFound);
-<<<<<<< HEAD
-    assert!(children_of(std::process::id()).is_empty());
-=======
     assert_eq!(children_of(std::process::id()), Vec::<u32>::new());
->>>>>>> aebef03c09cf1709614a7c0aea6085f8cf2f6024
 }
 
 pub async fn shutting_down_waits_for_children() {
@@ -197,11 +189,7 @@ pub async fn shutting_down_waits_for_children() {
     assert_eq!(hear_out(&mut running).await.1, Ended::Stopped);
     shut_down.await.expect("a clean end");
     wait_for_end(&zygote);
-<<<<<<< HEAD
-    assert!(children_of(std::process::id()).is_empty());
-=======
     assert_eq!(children_of(std::process::id()), Vec::<u32>::new());
->>>>>>> aebef03c09cf1709614a7c0aea6085f8cf2f6024
 }
 
 /// A daemon of its own: says the ids of its zygote and child, then waits to be killed.

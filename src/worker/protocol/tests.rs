@@ -394,3 +394,22 @@ fn a_time_base_of_zero_never_arrives() {
     media.time_base.den = 0;
     assert!(!decoded(&media));
 }
+
+#[test]
+fn a_probe_comes_back() {
+    let spec = SnapshotSpec {
+        points: Points::None,
+        size: AskedSize::default(),
+        quality: 85,
+        frame_type: FrameType::Normal,
+        sprite: None,
+        keep_pictures: false,
+        frame_md5: false,
+    };
+    let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
+    let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1 };
+    let grant = Grant { threads: 1, bytes: 1 };
+    let frame = encode_batch(&batch, grant).unwrap();
+    let (head, payload) = split(&frame);
+    assert_eq!(decode_order(head.kind, payload), Ok(Order::Batch(batch, grant)));
+}
