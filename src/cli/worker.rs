@@ -7,5 +7,5 @@ pub struct Args {}
 
 /// Runs the command; returns its exit code.
 pub fn run(_args: Args) -> u8 {
-    crate::worker::zygote::main(crate::engine::run::run, || {})
+    crate::worker::zygote::main(crate::engine::run::run, crate::engine::media::source::warm_up)
 }

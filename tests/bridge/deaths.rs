@@ -165,6 +165,22 @@ pub async fn a_zygote_that_dies_is_replaced() {
     pool.shut_down().await;
 }
 
+pub async fn a_signal_to_the_whole_group_is_the_daemons_affair() {
+    let pool = pool().await;
+    let zygote = pool.zygote_pid().expect("a zygote");
+    let mut running = run(&pool, batch(engines::UNTIL_STOPPED)).await;
+    hear_note(&mut running, "ready").await;
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        kill_process(pid(zygote), signal).expect("a zygote");
+        kill_process(pid(running.pid()), signal).expect("a child");
+    }
+    running.stop();
+    assert_eq!(hear_out(&mut running).await.1, Ended::Stopped);
+    assert_eq!(hear_out(&mut run(&pool, batch(engines::WALK)).await).await.1, Ended::Done);
+    assert_eq!((pool.zygote_pid(), pool.gauges().zygote_restarts), (Some(zygote), 0));
+    pool.shut_down().await;
+}
+
 pub async fn another_build_is_refused() {
     let error = refusal(launch("/proc/self/exe", &["other-build"])).await;
     assert_eq!(error.kind(), ErrorKind::InvalidData);

@@ -34,7 +34,8 @@ const TESTS: &[Test] = tests! {
         a_dropped_next_loses_nothing, many_batches_leave_nothing_behind;
     deaths: a_child_that_dies_is_a_crash_and_others_go_on, a_kill_is_no_crash, a_dropped_batch_ends_its_child,
         a_run_that_hangs_times_out, opening_that_hangs_times_out, a_child_that_sleeps_times_out,
-        a_child_that_misspeaks_is_killed, a_zygote_that_dies_is_replaced, another_build_is_refused,
+        a_child_that_misspeaks_is_killed, a_zygote_that_dies_is_replaced,
+        a_signal_to_the_whole_group_is_the_daemons_affair, another_build_is_refused,
         a_zygote_that_does_not_greet_is_refused, shutting_down_waits_for_children,
         nothing_outlives_the_daemon;
 };

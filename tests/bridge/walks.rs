@@ -196,8 +196,13 @@ pub async fn many_batches_leave_nothing_behind() {
         for mode in modes.into_iter().cycle().take(10) {
             side_by_side.push(run(&pool, batch(mode)).await);
         }
-        for running in &mut side_by_side {
-            hear_out(running).await;
+        // As a pipeline holds them: each in a task of its own.
+        let tasks: Vec<_> = side_by_side
+            .into_iter()
+            .map(|mut running| tokio::spawn(async move { hear_out(&mut running).await }))
+            .collect();
+        for task in tasks {
+            task.await.expect("a batch that ends");
         }
     }
     assert_eq!(pool.gauges().busy, 0);

@@ -11,7 +11,7 @@ pub fn mixed(width: usize, height: usize, sub: (usize, usize), depth: u32, full:
         let (u, v) = (x / fw, y / fh);
         let ring =
             ((x - fw / 2.0).powi(2) + (y - fh / 2.0).powi(2)) * std::f64::consts::PI / fw.max(fh) / 2.0;
-        let bar = if (u * 8.0) as u32 % 2 == 0 { 0.06 } else { -0.06 };
+        let bar = if ((u * 8.0) as u32).is_multiple_of(2) { 0.06 } else { -0.06 };
         0.5 + 0.1 * (u - v) + 0.1 * ring.cos() + bar
     };
     let chroma = |x: f64, y: f64, seed: f64| {

@@ -7,6 +7,7 @@ pub mod convert;
 pub mod decoder;
 pub mod facts;
 pub mod fingerprint;
+mod formats;
 pub mod headers;
 pub mod log;
 pub mod look;
@@ -15,6 +16,7 @@ pub mod probe;
 pub mod reader;
 mod scale;
 pub mod source;
+mod tonemap;
 mod unpack;
 mod zimg;
 

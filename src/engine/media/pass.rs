@@ -34,7 +34,9 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T> Rows<'a, T> {
-    fn row(&self, y: usize, width: usize) -> [&'a [T]; 3] {
+    /// Row `y` of each plane.
+    #[inline(always)]
+    pub fn row(&self, y: usize, width: usize) -> [&'a [T]; 3] {
         self.planes.map(|p| &p[y * self.stride..][..width])
     }
 }
@@ -128,7 +130,8 @@ fn chroma_row(cb: &mut [u8], cr: &mut [u8], above: [&[u16]; 3], below: [&[u16]; 
 
 /// Halves up, clamped.
 #[inline(always)]
-fn byte(v: f32) -> u8 {
+#[expect(clippy::manual_clamp, reason = "`clamp` would let a NaN through to the unchecked cast")]
+pub fn byte(v: f32) -> u8 {
     let v = v.max(0.0).min(255.0) + 0.5;
     // SAFETY: `max` has taken a NaN away, and 0.5 to 255.5 fits.
     let v: i32 = unsafe { v.to_int_unchecked() };

@@ -72,7 +72,7 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
         return Err(Failure::new(FailCode::TooLarge, Stage::Probe, text));
     }
     if ffmpeg_next::decoder::find(parameters.id()).is_none() {
-        let text = format!("no decoder for {codec} in this FFmpeg");
+        let text = format!("no decoder for {} in this FFmpeg", codec_name(&parameters));
         return Err(Failure::new(FailCode::Unsupported, Stage::Probe, text));
     }
     let reader = Reader::new(input, index, time_base, headers, replay);
@@ -106,6 +106,16 @@ fn facts(
         key_frames,
         hdr: look.hdr(),
     }
+}
+
+/// The codec's name; the container's four characters when FFmpeg does not know it.
+fn codec_name(parameters: &ffmpeg_next::codec::Parameters) -> String {
+    // SAFETY: the parameters are alive for the call.
+    let tag = unsafe { (*parameters.as_ptr()).codec_tag };
+    if parameters.id() != Id::None || tag == 0 {
+        return parameters.id().name().to_owned();
+    }
+    tag.to_le_bytes().iter().map(|b| if b.is_ascii_graphic() { *b as char } else { '?' }).collect()
 }
 
 /// With a length found by a scan the end is known after all.

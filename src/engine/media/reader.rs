@@ -232,9 +232,9 @@ impl Reader {
         unsafe {
             let context = self.input.as_mut_ptr();
             let backward = ffi::AVSEEK_FLAG_BACKWARD as i32;
-            let by_byte = (*(*context).iformat).flags & ffi::AVFMT_NO_BYTE_SEEK as i32 == 0;
-            if self.entry != Entry::Index
-                && by_byte
+            // Containers without structure of their own begin at their first byte; others must be told a time.
+            let raw = (*(*context).iformat).flags & ffi::AVFMT_NOTIMESTAMPS as i32 != 0;
+            if (self.entry == Entry::Guess || raw)
                 && ffi::av_seek_frame(context, -1, 0, ffi::AVSEEK_FLAG_BYTE as i32) >= 0
             {
                 return;
