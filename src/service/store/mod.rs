@@ -265,7 +265,9 @@ impl Store {
     }
     /// Puts pending rows off, at no cost: (event id, new due time) each.
     pub async fn postpone_deliveries(&self, rows: &[(String, i64)]) -> Result<()> {
-        unimplemented!()
+        match self {
+            Store::Sqlite(store) => store.postpone_deliveries(rows).await,
+        }
     }
     pub async fn deliveries(&self, state: Option<DeliveryState>, limit: u32) -> Result<Vec<DeliveryRow>> {
         match self {

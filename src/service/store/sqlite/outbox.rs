@@ -80,6 +80,27 @@ impl Sqlite {
             .await
     }
 
+    pub async fn postpone_deliveries(&self, rows: &[(String, i64)]) -> Result<(), StoreError> {
+        let rows = rows.to_vec();
+        self.writer
+            .write("put callbacks off", Statements::Several, move |connection| {
+                Box::pin(async move {
+                    for (event_id, next_ms) in rows {
+                        sqlx::query(
+                            "/* postpone_deliveries */ UPDATE outbox SET next_ms = ?1
+                             WHERE event_id = ?2 AND state = 'pending' AND next_ms < ?1",
+                        )
+                        .bind(next_ms)
+                        .bind(event_id)
+                        .execute(&mut *connection)
+                        .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     pub async fn deliveries(
         &self,
         state: Option<DeliveryState>,
