@@ -34,3 +34,6 @@ pub struct Sqlite {
     /// with it, when the second that they cover is over anyway.
     windows: Arc<Mutex<Windows>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,7 +258,7 @@ async fn commit_group(
     };
     // The replies leave here, after the commit and never before it.
     for op in ops {
-        op.reply(committed.as_ref().map(|()| ()));
+        op.reply(committed.as_ref().copied());
     }
     match committed {
         Ok(()) => {
@@ -284,6 +284,3 @@ async fn settled(mut connection: SqliteConnection) -> Option<SqliteConnection> {
         && connection.execute("/* settled */ ROLLBACK").await.is_ok();
     sound.then_some(connection)
 }
-
-#[cfg(test)]
-mod tests;
