@@ -8,13 +8,13 @@ use secrecy::SecretString;
 use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId};
 use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
 use stillframe::service::clock::{Clock, ManualClock};
-use stillframe::service::publish::{callback, notifier};
+use stillframe::service::publish::notifier;
 use stillframe::service::settings::{
     ApiSettings, CallbackPolicy, CaptureSettings, LogSettings, Settings, WorkerSettings,
 };
 use stillframe::service::store::Store;
 use stillframe::service::store::rows::{
-    CallbackSettings, DeliveryRow, DeliveryState, FinishedJob, NewDelivery, NewJob, Video, VideoStatus,
+    CallbackSettings, DeliveryRow, FinishedJob, NewDelivery, NewJob, Video, VideoStatus,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
