@@ -401,7 +401,9 @@ fn limited_rgb_and_what_is_not_read() {
 
 #[test]
 fn light_beyond_the_screen_is_mapped() {
-    let raw = signals::mixed(322, 182, (2, 2), 10, false);
+    // In the screen's gamut: outside it a component is the small difference of large ones, and a sixteenth of
+    // a code value more or less in the planes shows.
+    let raw = signals::muted(signals::mixed(322, 182, (2, 2), 10, false));
     let frame = signals::frame(&raw, Pixel::YUV420P10LE);
     let rgb = reference::render(&raw, (161, 91), BT2020, false, LEFT);
     for (transfer, max_cll, peak) in [(16, 0.0, Some(1000.0)), (16, 4000.0, Some(4000.0)), (18, 0.0, None)] {

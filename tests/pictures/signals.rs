@@ -45,6 +45,15 @@ pub fn mixed(width: usize, height: usize, sub: (usize, usize), depth: u32, full:
     Raw { width, height, sub, depth, planes }
 }
 
+/// The same signal with a third of its colour.
+pub fn muted(mut raw: Raw) -> Raw {
+    let mid = f64::from(1u32 << (raw.depth - 1));
+    for plane in &mut raw.planes[1..] {
+        plane.iter_mut().for_each(|v| *v = (mid + (*v - mid) / 3.0).round());
+    }
+    raw
+}
+
 /// One colour, 8 bit 4:2:0.
 pub fn flat(width: usize, height: usize, [y, cb, cr]: [f64; 3]) -> Raw {
     let chroma = width.div_ceil(2) * height.div_ceil(2);

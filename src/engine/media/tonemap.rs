@@ -72,21 +72,30 @@ fn srgb(l: f64) -> f64 {
 }
 
 /// Values of a function at 4097 places over 0..1, joined by straight lines.
-struct Table(Vec<f32>);
+struct Table(Box<[f32; STEPS + 1]>);
 
 impl Table {
     fn new(f: impl Fn(f64) -> f64) -> Table {
-        Table((0..=STEPS).map(|i| f(i as f64 / STEPS as f64) as f32).collect())
+        Table(Box::new(std::array::from_fn(|i| f(i as f64 / STEPS as f64) as f32)))
     }
 
-    /// At `x`, which is in 0..1.
+    /// At `x`, clamped to 0..1.
     #[inline(always)]
     fn at(&self, x: f32) -> f32 {
-        let x = x * STEPS as f32;
-        let i = (x as usize).min(STEPS - 1);
-        let (low, high) = (self.0[i], self.0[i + 1]);
-        low + (high - low) * (x - i as f32)
+        let x = unit(x) * STEPS as f32;
+        // SAFETY: `unit` leaves 0 to 1 and no NaN.
+        let i: i32 = unsafe { x.to_int_unchecked() };
+        let place = (i as usize).min(STEPS - 1);
+        let (low, high) = (self.0[place], self.0[place + 1]);
+        low + (high - low) * (x - place as i32 as f32)
     }
+}
+
+/// Clamped to 0..1; what is no number becomes 0. As `byte`, in comparisons.
+#[inline(always)]
+fn unit(v: f32) -> f32 {
+    let v = if v > 0.0 { v } else { 0.0 };
+    if v < 1.0 { v } else { 1.0 }
 }
 
 /// Which map: equal keys make equal maps.
@@ -161,9 +170,9 @@ impl LightMap {
             Hdr::Hlg => {
                 let scene = code.map(|e| self.light.at(e));
                 let luminance = 0.2627 * scene[0] + 0.6780 * scene[1] + 0.0593 * scene[2];
-                let factor = self.system.at(luminance.sqrt().min(1.0));
+                let factor = self.system.at(luminance.sqrt());
                 let nits = scene.map(|s| (s * factor).min(PEAK as f32));
-                let root = |l: f32| (l * (1.0 / PEAK as f32)).sqrt().min(1.0);
+                let root = |l: f32| (l * (1.0 / PEAK as f32)).sqrt();
                 let gain = self.gain.at(root(nits[0].max(nits[1]).max(nits[2])));
                 let white = (1.0 - gain) * (1.0 - gain);
                 nits.map(|l| ((1.0 - white) * gain * l + white * self.squeezed.at(root(l))) * SHARE)
@@ -171,7 +180,7 @@ impl LightMap {
         };
         self.to_bt709.map(|row| {
             let l = row[0] * linear[0] + row[1] * linear[1] + row[2] * linear[2];
-            self.encode.at(l.clamp(0.0, 1.0).sqrt())
+            self.encode.at(unit(l).sqrt())
         })
     }
 }
@@ -235,10 +244,10 @@ fn mapped_rows(
             }
             let [a, b, c] = from.row(y, width);
             let luma = &mut y_out[y * to.strides[0]..][..width];
-            for x in 0..width {
-                let v = [f32::from(a[x]), f32::from(b[x]), f32::from(c[x])];
-                line[x] = map.pixel([0, 1, 2].map(|i| through(&to_rgb[i], v).clamp(0.0, 1.0)));
-                luma[x] = byte(through(&jfif[0], line[x]));
+            for ((((a, b), c), line), luma) in a.iter().zip(b).zip(c).zip(line).zip(luma) {
+                let v = [f32::from(*a), f32::from(*b), f32::from(*c)];
+                *line = map.pixel([0, 1, 2].map(|i| unit(through(&to_rgb[i], v))));
+                *luma = byte(through(&jfif[0], *line));
             }
         }
         let second = if 2 * pair + 1 < height { &*below } else { &*above };

@@ -33,9 +33,6 @@ pub fn encode_batch(batch: &VideoBatch, grant: Grant) -> Result<Vec<u8>, Malform
     })
 }
 
-/// A job without points, sizes, sheets or anything done: eight single bytes and three empty lists.
-const JOB_BYTES_MIN: usize = 8 + 3 * 4;
-
 /// The message that asks a child to stop after the runs in hand.
 pub fn encode_stop() -> [u8; super::HEAD_BYTES] {
     [super::VERSION, Kind::Stop as u8, 0, 0, 0, 0]
@@ -53,8 +50,9 @@ pub fn decode_order(kind: Kind, payload: &[u8]) -> Result<Order, Malformed> {
             let grant = Grant { threads: r.u32()?, bytes: r.u64()? };
             let stream = r.option(Reader::u32)?;
             let frame_pixels_max = r.u64()?;
-            // The job of a probe takes no more than this; the bound keeps the allocation below the bytes at hand.
-            let jobs = r.list(JOB_BYTES_MIN, |r| {
+            // The smallest job, one without points or sizes, takes 20 bytes; the bound only keeps the allocation
+            // near the bytes at hand.
+            let jobs = r.list(16, |r| {
                 Ok(BatchJob {
                     spec: read_spec(r)?,
                     pictures_done: r.list(4, Reader::u32)?,

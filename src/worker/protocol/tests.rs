@@ -319,6 +319,25 @@ fn lengths_are_refused_before_anything_is_read() {
 }
 
 #[test]
+fn a_probe_is_the_smallest_batch_and_is_read() {
+    let spec = SnapshotSpec {
+        points: Points::None,
+        size: AskedSize::default(),
+        quality: 85,
+        frame_type: FrameType::Normal,
+        sprite: None,
+        keep_pictures: false,
+        frame_md5: false,
+    };
+    let job =
+        BatchJob { spec, pictures_done: Vec::new(), sheets_done: Vec::new(), points_failed: Vec::new() };
+    let (batch, grant) =
+        (VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1 }, Grant { threads: 1, bytes: 1 });
+    let frame = encode_batch(&batch, grant).expect("within the limits");
+    assert_eq!(decode_order(Kind::Batch, &frame[HEAD_BYTES..]), Ok(Order::Batch(batch, grant)));
+}
+
+#[test]
 fn a_count_beyond_the_bytes_allocates_nothing() {
     // 4 Gi points announced, none there.
     let payload = u32::MAX.to_le_bytes();
@@ -396,7 +415,8 @@ fn a_time_base_of_zero_never_arrives() {
 }
 
 #[test]
-fn a_probe_comes_back() {
+fn the_smallest_batch_comes_back() {
+    // A probe: one job without points.
     let spec = SnapshotSpec {
         points: Points::None,
         size: AskedSize::default(),
@@ -411,5 +431,5 @@ fn a_probe_comes_back() {
     let grant = Grant { threads: 1, bytes: 1 };
     let frame = encode_batch(&batch, grant).unwrap();
     let (head, payload) = split(&frame);
-    assert_eq!(decode_order(head.kind, payload), Ok(Order::Batch(batch, grant)));
+    assert_eq!(decode_order(head.kind, payload).unwrap(), Order::Batch(batch, grant));
 }
