@@ -191,11 +191,11 @@ impl Pass<'_> {
                     if self.trusting && self.first_damage.is_some() {
                         return;
                     }
-                    if let Some(target) = self.places.remove(&place) {
-                        if !deliver(target, frame, damaged) {
-                            self.over = true;
-                            return;
-                        }
+                    if let Some(target) = self.places.remove(&place)
+                        && !deliver(target, frame, damaged)
+                    {
+                        self.over = true;
+                        return;
                     }
                 }
                 Received::Hungry | Received::End => return,

@@ -109,7 +109,7 @@ impl<'a> Develop<'a> {
 
     /// Makes and delivers everything that these askers want of the frame.
     pub fn develop(&self, frame: &Frame, exposure: Exposure, askers: &[Asker]) {
-        let mut maker = take(&self.makers).unwrap_or_else(PictureMaker::new);
+        let mut maker = take(&self.makers).unwrap_or_default();
         let mut pictures: HashMap<(u32, u32), Result<Picture, Failure>> = HashMap::new();
         let mut images: HashMap<(u32, u32, u8), Result<Vec<u8>, Failure>> = HashMap::new();
         for asker in askers {

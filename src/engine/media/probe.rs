@@ -131,7 +131,7 @@ fn no_video() -> Failure {
 /// The first video stream flagged default that is no attached picture, else the first such; or the one named.
 fn choose(input: &Input, wanted: Option<u32>) -> Result<usize, Failure> {
     let is_video = |stream: &ffmpeg_next::Stream<'_>| {
-        let picture = ffi::AV_DISPOSITION_ATTACHED_PIC as i32 | ffi::AV_DISPOSITION_TIMED_THUMBNAILS as i32;
+        let picture = ffi::AV_DISPOSITION_ATTACHED_PIC | ffi::AV_DISPOSITION_TIMED_THUMBNAILS;
         stream.parameters().medium() == Type::Video && stream.disposition().bits() & picture == 0
     };
     if let Some(wanted) = wanted {
@@ -144,7 +144,7 @@ fn choose(input: &Input, wanted: Option<u32>) -> Result<usize, Failure> {
             )),
         };
     }
-    let default = ffi::AV_DISPOSITION_DEFAULT as i32;
+    let default = ffi::AV_DISPOSITION_DEFAULT;
     let mut videos = input.streams().filter(is_video);
     let first = videos.next().ok_or_else(no_video)?;
     let is_default = |stream: &ffmpeg_next::Stream<'_>| stream.disposition().bits() & default != 0;
@@ -219,7 +219,7 @@ fn find_start(input: &mut Input, index: usize) -> Result<VecDeque<Packet>, Failu
 }
 
 fn counts_for_start(stream: &ffmpeg_next::Stream<'_>) -> bool {
-    let picture = ffi::AV_DISPOSITION_ATTACHED_PIC as i32;
+    let picture = ffi::AV_DISPOSITION_ATTACHED_PIC;
     matches!(stream.parameters().medium(), Type::Video | Type::Audio)
         && stream.disposition().bits() & picture == 0
 }
