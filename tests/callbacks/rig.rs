@@ -42,6 +42,7 @@ pub fn settings(callbacks: CallbackPolicy) -> Arc<Settings> {
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     Arc::new(Settings {
         data: "data".into(),
+        free_bytes_min: 0,
         media_roots: Vec::new(),
         api: ApiSettings {
             listen: any,
