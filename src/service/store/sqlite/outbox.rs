@@ -88,8 +88,8 @@ impl Sqlite {
                 Box::pin(async move {
                     for (event_id, next_ms) in rows {
                         sqlx::query(
-                            "/* postpone_deliveries */ UPDATE outbox SET next_ms = ?
-                             WHERE event_id = ? AND state = 'pending'",
+                            "/* postpone_deliveries */ UPDATE outbox SET next_ms = ?1
+                             WHERE event_id = ?2 AND state = 'pending' AND next_ms < ?1",
                         )
                         .bind(next_ms)
                         .bind(event_id)
