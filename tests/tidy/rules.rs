@@ -14,7 +14,6 @@ pub const LONG_FILES: &[(&str, &str)] = &[
     ("src/engine/media/unpack.rs", "one arm a pixel layout, all of one shape"),
     ("src/engine/walk.rs", "the reader's loop and the hand-over of runs share their state"),
     ("src/service/pipeline.rs", "the spine: one batch from claim to commit in one piece"),
-    ("src/worker/running.rs", "one batch's conversation with its child, message by message"),
 ];
 
 /// Every fault of one file of `src/`; the path is written `src/...` with slashes.
