@@ -1,5 +1,7 @@
 //! The road from a decoded frame to JPEG planes, measured against a reference in f64.
 
+#[path = "pictures/light.rs"]
+mod light;
 #[path = "pictures/reference.rs"]
 mod reference;
 #[path = "pictures/signals.rs"]
@@ -395,6 +397,28 @@ fn limited_rgb_and_what_is_not_read() {
     );
     // What failed left nothing behind.
     assert!(maker.make(&frame, &StreamLook::untagged(64, 32), (32, 16)).is_ok());
+}
+
+#[test]
+fn light_beyond_the_screen_is_mapped() {
+    // In the screen's gamut: outside it a component is the small difference of large ones, and a sixteenth of
+    // a code value more or less in the planes shows.
+    let raw = signals::muted(signals::mixed(322, 182, (2, 2), 10, false));
+    let frame = signals::frame(&raw, Pixel::YUV420P10LE);
+    let rgb = reference::render(&raw, (161, 91), BT2020, false, LEFT);
+    for (transfer, max_cll, peak) in [(16, 0.0, Some(1000.0)), (16, 4000.0, Some(4000.0)), (18, 0.0, None)] {
+        let mut look = look(&raw, 9, false);
+        (look.tags.transfer, look.light.max_cll) = (transfer, max_cll);
+        let picture = make(&frame, &look, (161, 91));
+        let want = reference::jfif(&light::tone_mapped(&rgb, peak));
+        for (got, want) in planes(&picture).iter().zip(&want) {
+            let (mean, max) = errors(got, want);
+            assert!(
+                mean <= 0.35 && max <= 2.0,
+                "transfer {transfer} peak {peak:?}: mean {mean:.3} max {max:.3}"
+            );
+        }
+    }
 }
 
 #[test]

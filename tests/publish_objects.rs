@@ -149,11 +149,17 @@ async fn nothing_outside_the_root_is_read() {
     symlink(&secret, folder.join("j-1-00002.jpg")).expect("a link");
     symlink("j-1-00001.jpg", folder.join("j-1-00003.jpg")).expect("a link");
     symlink(bench.folder.path(), bench.root().join("v2")).expect("a link");
+    symlink("v1", bench.root().join("v3")).expect("a link");
     fs::create_dir(folder.join("j-1-00004.jpg")).expect("a folder");
     for key in ["j-1-00002.jpg", "j-1-00003.jpg", "j-1-00004.jpg"] {
         assert!(bench.objects.read(&format!("v1/snapshots/normal/{key}")).await.is_err(), "{key}");
     }
-    assert!(bench.objects.read("v2/snapshots/normal/j-1-00001.jpg").await.is_err());
+    for video in ["v2", "v3"] {
+        assert!(
+            bench.objects.read(&format!("{video}/snapshots/normal/j-1-00001.jpg")).await.is_err(),
+            "{video}"
+        );
+    }
     for key in [
         "../secret.jpg",
         "/etc/passwd",

@@ -38,7 +38,10 @@ pub fn run(global: &Global, args: Args) -> u8 {
             common::complain("no media root is set: use --media-root or [media] roots");
             return Err(exit::CONFIG);
         }
-        let roots = MediaRoots { roots: settings.media_roots.clone() };
+        let roots = MediaRoots::new(&settings.media_roots).map_err(|error| {
+            common::complain(&error);
+            exit::CONFIG
+        })?;
         let store = common::make_store(&settings).await?;
         let account = owner(&store, args.account).await?;
         let mut imported = Vec::new();

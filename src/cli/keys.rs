@@ -1,6 +1,7 @@
 //! `stillframe keys`: access keys, made and switched in the store itself.
 //!
-//! Owns how a key is made and told. Never shows a secret a second time. Works with or without a running daemon; a daemon reads keys at each request, so it knows a change at once.
+//! Owns how a key is made and told. Never shows a secret a second time. Works with or without a running
+//! daemon; a daemon reads keys at each request, so it knows a change at once.
 
 use std::path::PathBuf;
 

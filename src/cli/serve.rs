@@ -1,4 +1,6 @@
 //! `stillframe serve`: the daemon.
+//!
+//! Owns the runtime and the way a start or an end is told. Never builds a part: `service/daemon` does.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

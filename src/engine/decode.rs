@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use ffmpeg_next::{Packet, frame};
-
 use super::capture::plan::SeekRun;
 use super::ledger::Ledger;
 use super::media::decoder::{Decoded, Decoder, Received, Recipe};
+use super::media::{Frame, Packet};
 use crate::model::job::{FailCode, Failure, Stage};
 use crate::model::media::{PacketHead, Start};
 
@@ -101,7 +100,7 @@ pub fn decode_run(
     packets: &mut dyn Packets,
     decoders: &Decoders<'_>,
     ledger: &Ledger,
-    deliver: &mut dyn FnMut(usize, frame::Video, bool) -> bool,
+    deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
 ) -> Outcome {
     let places = run.targets.iter().enumerate().map(|(i, t)| ((t.seq - run.first) as usize, i)).collect();
     let mut pass = Pass { run, places, first_damage: None, over: false, trusting: true };
@@ -147,7 +146,7 @@ impl Pass<'_> {
         decoder: &mut Decoder,
         packets: &mut dyn Packets,
         ledger: &Ledger,
-        deliver: &mut dyn FnMut(usize, frame::Video, bool) -> bool,
+        deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
     ) -> Result<(), Failure> {
         let mut place = 0;
         while place < self.run.heads.len() && !self.places.is_empty() {
@@ -178,7 +177,7 @@ impl Pass<'_> {
         &mut self,
         decoder: &mut Decoder,
         ledger: &Ledger,
-        deliver: &mut dyn FnMut(usize, frame::Video, bool) -> bool,
+        deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
     ) {
         loop {
             match ledger.charge(Stage::Decode, || decoder.receive()) {
@@ -192,11 +191,11 @@ impl Pass<'_> {
                     if self.trusting && self.first_damage.is_some() {
                         return;
                     }
-                    if let Some(target) = self.places.remove(&place) {
-                        if !deliver(target, frame, damaged) {
-                            self.over = true;
-                            return;
-                        }
+                    if let Some(target) = self.places.remove(&place)
+                        && !deliver(target, frame, damaged)
+                    {
+                        self.over = true;
+                        return;
                     }
                 }
                 Received::Hungry | Received::End => return,

@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ffmpeg_next::frame;
-
 use super::encode::compose::Sheet;
 use super::encode::jpeg::Jpeg;
 use super::encode::sprite::SheetLayout;
 use super::ledger::Ledger;
+use super::media::Frame;
 use super::media::convert::PictureMaker;
 use super::media::geometry::output_size;
 use super::media::look::StreamLook;
@@ -109,8 +108,8 @@ impl<'a> Develop<'a> {
     }
 
     /// Makes and delivers everything that these askers want of the frame.
-    pub fn develop(&self, frame: &frame::Video, exposure: Exposure, askers: &[Asker]) {
-        let mut maker = take(&self.makers).unwrap_or_else(PictureMaker::new);
+    pub fn develop(&self, frame: &Frame, exposure: Exposure, askers: &[Asker]) {
+        let mut maker = take(&self.makers).unwrap_or_default();
         let mut pictures: HashMap<(u32, u32), Result<Picture, Failure>> = HashMap::new();
         let mut images: HashMap<(u32, u32, u8), Result<Vec<u8>, Failure>> = HashMap::new();
         for asker in askers {
@@ -126,7 +125,7 @@ impl<'a> Develop<'a> {
 
     fn serve(
         &self,
-        frame: &frame::Video,
+        frame: &Frame,
         exposure: Exposure,
         asker: &Asker,
         maker: &mut PictureMaker,

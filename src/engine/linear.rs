@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use ffmpeg_next::frame;
-
 use super::decode::Decoders;
 use super::ledger::Ledger;
+use super::media::Frame;
 use super::media::decoder::{Decoded, Received};
 use super::media::reader::Reader;
 use crate::model::job::{Failure, Stage};
@@ -19,7 +18,7 @@ const IN_FLIGHT_MAX: usize = 4_096;
 
 /// One frame in display order.
 pub struct Seen {
-    pub frame: frame::Video,
+    pub frame: Frame,
     /// The frame's pts, or its number when `counting`.
     pub at: i64,
     pub length: i64,

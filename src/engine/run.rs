@@ -22,6 +22,7 @@ use super::wishes::Wishes;
 use crate::model::delivery::{Deliver, Message, Planned};
 use crate::model::job::{Ended, FailCode, Failure, Grant, Source, Stage, Stats, VideoBatch};
 use crate::model::media::MediaFacts;
+use crate::model::spec::Points;
 use crate::model::time::Seconds;
 
 /// Serves every point of `batch`. Everything that is made or decided goes to `out`; what is missing when it
@@ -132,7 +133,7 @@ fn open(batch: &VideoBatch, source: Source, ledger: &Ledger) -> Result<probe::Me
     ledger.opens.fetch_add(1, Ordering::Relaxed);
     let mut medium =
         ledger.charge(Stage::Open, || probe::open(source, batch.stream, batch.frame_pixels_max))?;
-    let is_probe = batch.jobs.is_empty();
+    let is_probe = batch.jobs.iter().all(|job| job.spec.points == Points::None);
     let needs_end = is_probe || batch.jobs.iter().any(|job| points::needs_duration(&job.spec.points));
     if medium.timeline.duration.is_none() && needs_end {
         let scan = ledger.charge(Stage::Plan, || medium.reader.scan())?;

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use ffmpeg_next::{Packet, frame};
 use rayon::Scope;
 
 use super::capture::plan::{Planner, Reason, SeekRun, Step};
@@ -18,6 +17,7 @@ use super::linear;
 use super::media::decoder::share;
 use super::media::fingerprint::frame_md5;
 use super::media::reader::Reader;
+use super::media::{Frame, Packet};
 use super::wishes::{Asker, Wishes};
 use crate::model::delivery::Message;
 use crate::model::job::{FailCode, Failure, Grant, Stage};
@@ -340,7 +340,7 @@ impl<'e> Hall<'e> {
     fn hand_over(
         self,
         scope: &Scope<'e>,
-        frame: frame::Video,
+        frame: Frame,
         mut exposure: Exposure,
         askers: Vec<Asker>,
         loads: &Arc<Loads>,

@@ -145,7 +145,7 @@ impl Daemon {
         let (api_listener, api) = bind(settings.api.listen).await?;
         let (admin_listener, admin) = bind(settings.admin_listen).await?;
         let base_url = settings.api.public_base_url.clone().unwrap_or_else(|| format!("http://{api}"));
-        let roots = MediaRoots { roots: settings.media_roots.clone() };
+        let roots = MediaRoots::new(&settings.media_roots)?;
         let settings = watch::Sender::new(Arc::new(settings));
         let health = Arc::new(Health::default());
         let stops = Stops {

@@ -68,8 +68,8 @@ async fn probe(pipeline: &Pipeline, video: &Video) {
             Delivery::Message(Message::Planned(planned), _) => {
                 pipeline.note_facts(video, &planned, opened.identity.size).await;
             }
-            Delivery::Message(Message::Note { warning: true, text }, _) => {
-                tracing::warn!(video_id = %video.id, "{text}");
+            Delivery::Message(Message::Note { text, .. }, _) => {
+                tracing::debug!(video_id = %video.id, text, "a probe says");
             }
             Delivery::Message(..) => {}
             Delivery::Ended(Ended::Done, _) => return,

@@ -9,9 +9,10 @@
 //! ```
 
 use crate::model::delivery::Message;
-use crate::model::job::Ended;
+use crate::model::job::{Ended, VideoBatch};
 use crate::model::limits::NOTES_MAX;
 use crate::model::snapshot::{ImageKind, PointKey};
+use crate::model::spec::Points;
 
 use super::protocol::ImageHeader;
 
@@ -22,6 +23,8 @@ pub enum Misspoken {
     PlannedTwice,
     #[error("{planned} jobs planned, {asked} asked")]
     Jobs { planned: usize, asked: usize },
+    #[error("more points or sheets planned than asked")]
+    TooMany,
     #[error("a message before the plan")]
     BeforePlan,
     #[error("a point that is not in the plan")]
@@ -39,16 +42,18 @@ pub enum Misspoken {
 /// What one child has said so far, as far as it bounds what it may say next.
 #[derive(Clone, Debug)]
 pub struct Grammar {
-    jobs: usize,
+    /// Most points that each job asks for.
+    asked: Vec<u32>,
     notes: usize,
     /// Points and sheets of each job, once planned.
     plan: Option<Vec<(u32, u32)>>,
 }
 
 impl Grammar {
-    /// For a batch of `jobs` jobs.
-    pub fn new(jobs: usize) -> Grammar {
-        Grammar { jobs, notes: 0, plan: None }
+    /// For the child that serves this batch.
+    pub fn new(batch: &VideoBatch) -> Grammar {
+        let asked = batch.jobs.iter().map(|job| points_max(&job.spec.points)).collect();
+        Grammar { asked, notes: 0, plan: None }
     }
 
     /// Checks anything but an image.
@@ -61,11 +66,20 @@ impl Grammar {
                 if self.plan.is_some() {
                     return Err(Misspoken::PlannedTwice);
                 }
-                if planned.jobs.len() != self.jobs {
-                    return Err(Misspoken::Jobs { planned: planned.jobs.len(), asked: self.jobs });
+                let plan: Vec<(u32, u32)> =
+                    planned.jobs.iter().map(|job| (count(job.points.len()), job.sheets)).collect();
+                if plan.len() != self.asked.len() {
+                    return Err(Misspoken::Jobs { planned: plan.len(), asked: self.asked.len() });
                 }
-                let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-                self.plan = Some(planned.jobs.iter().map(|j| (count(j.points.len()), j.sheets)).collect());
+                // A sheet holds at least one point.
+                if plan
+                    .iter()
+                    .zip(&self.asked)
+                    .any(|((points, sheets), most)| points > most || sheets > points)
+                {
+                    return Err(Misspoken::TooMany);
+                }
+                self.plan = Some(plan);
                 Ok(())
             }
             Message::RunBegins { points, .. } | Message::RunEnds { points } => {
@@ -124,13 +138,49 @@ impl Grammar {
     }
 }
 
+fn points_max(points: &Points) -> u32 {
+    match points {
+        Points::List(instants) => count(instants.len()),
+        Points::Every { count, .. } | Points::Even { count, .. } => *count,
+        Points::ToEnd { most, .. } => *most,
+        Points::None => 0,
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::delivery::{Planned, PlannedJob, PlannedPoint};
-    use crate::model::job::{Death, Stats};
+    use crate::model::job::{BatchJob, Death, Stats};
     use crate::model::media::{Hdr, MediaFacts};
+    use crate::model::spec::{AskedSize, FrameType, SnapshotSpec};
     use crate::model::time::TimeBase;
+
+    fn grammar(asked: &[Points]) -> Grammar {
+        let job = |points: &Points| {
+            let spec = SnapshotSpec {
+                points: points.clone(),
+                size: AskedSize::default(),
+                quality: 90,
+                frame_type: FrameType::Normal,
+                sprite: None,
+                keep_pictures: true,
+                frame_md5: false,
+            };
+            let none = Vec::new;
+            BatchJob { spec, pictures_done: none(), sheets_done: none(), points_failed: none() }
+        };
+        let jobs = asked.iter().map(job).collect();
+        Grammar::new(&VideoBatch { jobs, stream: None, frame_pixels_max: 1 })
+    }
+
+    fn two_jobs() -> Grammar {
+        grammar(&[Points::List(vec![0, 40, 80]), Points::None])
+    }
 
     fn planned(jobs: &[(usize, u32)]) -> Message {
         let point = PlannedPoint { asked_ms: 0, past_end: false };
@@ -164,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_good_walk_is_accepted() {
-        let mut grammar = Grammar::new(2);
+        let mut grammar = two_jobs();
         let note = Message::Note { warning: false, text: "opened".into() };
         assert_eq!(grammar.message(&note), Ok(()));
         assert_eq!(grammar.message(&planned(&[(3, 1), (0, 0)])), Ok(()));
@@ -177,7 +227,7 @@ mod tests {
 
     #[test]
     fn indices_outside_the_plan_are_refused() {
-        let mut grammar = Grammar::new(2);
+        let mut grammar = two_jobs();
         assert_eq!(grammar.message(&ends(0, 0)), Err(Misspoken::BeforePlan));
         assert_eq!(grammar.message(&planned(&[(3, 1)])), Err(Misspoken::Jobs { planned: 1, asked: 2 }));
         assert_eq!(grammar.message(&planned(&[(3, 1), (0, 0)])), Ok(()));
@@ -192,8 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_holds_no_more_than_was_asked() {
+        let check = |points: Points, planned_points: usize, sheets: u32, good: bool| {
+            let said = grammar(&[points]).message(&planned(&[(planned_points, sheets)]));
+            assert_eq!(said, if good { Ok(()) } else { Err(Misspoken::TooMany) });
+        };
+        check(Points::Even { offset_ms: 0, count: 3 }, 3, 3, true);
+        check(Points::Even { offset_ms: 0, count: 3 }, 4, 0, false);
+        check(Points::Every { offset_ms: 0, count: 3, interval_ms: 1 }, 2, 3, false);
+        check(Points::ToEnd { offset_ms: 0, interval_ms: 1, most: 2 }, 2, 1, true);
+        check(Points::ToEnd { offset_ms: 0, interval_ms: 1, most: 2 }, 3, 1, false);
+        check(Points::None, 1, 0, false);
+    }
+
+    #[test]
     fn notes_are_counted() {
-        let mut grammar = Grammar::new(1);
+        let mut grammar = two_jobs();
         let note = Message::Note { warning: false, text: String::new() };
         assert!((0..NOTES_MAX).all(|_| grammar.message(&note).is_ok()));
         assert_eq!(grammar.message(&note), Err(Misspoken::Notes));

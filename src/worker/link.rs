@@ -2,6 +2,8 @@
 //!
 //! Owns the control socket's near end and who waits for which child. Never restarts anything: `pool` does.
 
+#![allow(unsafe_code)]
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
@@ -117,7 +119,8 @@ impl Link {
             pid,
             // Nobody has waited for it yet, so the number is still its own.
             pidfd: pidfd_open(raw, PidfdFlags::empty())?,
-            socket: AsyncFd::new(ours)?,
+            // SAFETY: an OwnedFd names the same open descriptor for as long as it lives.
+            socket: unsafe { AsyncFd::register(ours)? },
             next_id: AtomicU64::new(1),
             waiting: Mutex::default(),
             child_gone: Notify::new(),

@@ -13,6 +13,7 @@
 pub mod budget;
 mod child;
 mod cpu;
+mod end;
 mod fds;
 pub mod grammar;
 mod link;

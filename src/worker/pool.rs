@@ -4,12 +4,12 @@
 //! a death costs a job: it says how each batch ended.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use std::os::fd::AsFd;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -109,7 +109,7 @@ impl Pool {
                     // Before anything can wait for the end of the file.
                     drop(theirs);
                     let oom = Arc::clone(&self.oom);
-                    return Running::begin(forked, ours, order, batch.jobs.len(), &self.config, oom).await;
+                    return Running::begin(forked, ours, order, &batch, &self.config, oom).await;
                 }
                 Err(_) if link.is_closed() && tries < FORK_TRIES => {}
                 Err(error) => return Err(error),

@@ -13,18 +13,19 @@ use rustix::net::RecvFlags;
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::budget::{Budget, Held};
+use super::cpu;
+use super::end::{End, Settled, Verdict};
+use super::grammar::{Grammar, Misspoken};
 use super::link::Forked;
-use super::meter::{Meter, Over};
+use super::meter::Meter;
 use super::oom::OomKills;
 use super::pool::{Delivery, PoolConfig};
-use super::protocol::{Exit, HEAD_BYTES, Head, How, ImageHeader, Said, decode_said, encode_stop};
-use super::{cpu, grammar::Grammar};
+use super::protocol::{HEAD_BYTES, Head, ImageHeader, Said, decode_said, encode_stop};
 use crate::model::delivery::Message;
-use crate::model::job::{Death, Ended, Stats};
+use crate::model::job::{Stats, VideoBatch};
 
 /// Most that one read takes off the socket.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -66,33 +67,12 @@ enum Part {
     Image(ImageHeader, Held),
 }
 
-/// What is known about the end.
-struct End {
-    exit: oneshot::Receiver<Exit>,
-    /// Wait's word; `None` inside when the zygote took it along.
-    exited: Option<Option<Exit>>,
-    /// The child said its last word.
-    said: Option<(Ended, Stats)>,
-    /// Why we ended it.
-    verdict: Option<Verdict>,
-    /// Nothing more will be read.
-    silent: bool,
-    /// When waiting for the end is given up.
-    give_up_at: Option<Instant>,
-    last: Option<(Ended, Stats)>,
-}
-
-enum Verdict {
-    Timeout(Over),
-    Misspoke(String),
-}
-
 impl Running {
     pub(super) async fn begin(
         forked: Forked,
         ours: OwnedFd,
         order: Vec<u8>,
-        jobs: usize,
+        batch: &VideoBatch,
         config: &PoolConfig,
         oom: Arc<OomKills>,
     ) -> io::Result<Running> {
@@ -113,20 +93,12 @@ impl Running {
             part: Part::Head,
             inbox: Vec::new(),
             want: HEAD_BYTES,
-            grammar: Grammar::new(jobs),
+            grammar: Grammar::new(batch),
             meter: Meter::new(config.run_cpu, config.no_progress),
             check_every,
             check_at: Instant::now() + check_every,
             stats: Stats::default(),
-            end: End {
-                exit,
-                exited: None,
-                said: None,
-                verdict: None,
-                silent: false,
-                give_up_at: None,
-                last: None,
-            },
+            end: End::new(exit),
         };
         // The child can start before anybody asks what it says.
         running.stream.writable().await?;
@@ -141,7 +113,7 @@ impl Running {
 
     /// Largest resident set of the child, bytes; known once it ended.
     pub fn peak_rss_bytes(&self) -> Option<u64> {
-        self.end.exited.flatten().map(|exit| exit.peak_rss_kib.saturating_mul(1024))
+        self.end.exit().map(|exit| exit.peak_rss_kib.saturating_mul(1024))
     }
 
     /// The next thing that the child says. `Ended` comes exactly once and last; before it, a child that died
@@ -251,7 +223,7 @@ impl Running {
                 self.read_cpu();
                 self.meter.run_begins(points.clone());
                 if self.meter.points_under_way() > self.grammar.points() {
-                    return Err(super::grammar::Misspoken::UnderWay.to_string());
+                    return Err(Misspoken::UnderWay.to_string());
                 }
             }
             Message::RunEnds { points } => {
@@ -286,9 +258,7 @@ impl Running {
                 return true;
             }
             // The process is gone and the socket is empty: whoever still holds its far end is nobody.
-            if self.end.exited.is_some_and(|exit| exit.is_some())
-                || self.end.give_up_at.is_some_and(|at| at <= Instant::now())
-            {
+            if self.end.exit().is_some() || self.end.give_up_at.is_some_and(|at| at <= Instant::now()) {
                 return false;
             }
             self.wait().await;
@@ -301,17 +271,15 @@ impl Running {
         self.inbox.resize(old + more, 0);
         let room = &mut self.inbox[old..];
         let stream = &self.stream;
-        let receive = || {
+        let mut receive = || {
             let got =
                 rustix::io::retry_on_intr(|| rustix::net::recv(stream, &mut *room, RecvFlags::DONTWAIT));
             got.map(|(n, _)| n).map_err(io::Error::from)
         };
-        // Once the process is gone nothing will wake us, so the socket is asked itself.
-        let got = if self.end.exited.is_some() {
-            let mut receive = receive;
-            receive()
-        } else {
-            stream.try_io(Interest::READABLE, receive)
+        // Once the process is gone nothing may wake us any more, so the socket itself is asked.
+        let got = match self.end.exit() {
+            Some(_) => receive(),
+            None => stream.try_io(Interest::READABLE, receive),
         };
         self.inbox.truncate(old + got.as_ref().copied().unwrap_or(0));
         got
@@ -327,14 +295,11 @@ impl Running {
         let look = tokio::select! {
             // An error shows again in the read.
             _ready = self.stream.ready(interest) => false,
-            exited = &mut self.end.exit, if self.end.exited.is_none() => {
-                self.end.exited = Some(exited.ok());
-                false
-            }
+            () = self.end.heard() => false,
             () = sleep_until(self.check_at) => true,
         };
         drop(waiting);
-        if self.end.exited == Some(None) && self.end.give_up_at.is_none() {
+        if self.end.zygote_is_gone() && self.end.give_up_at.is_none() {
             // The zygote is gone. Its children go with it, unless one found a way not to.
             self.send_kill();
             self.end.give_up_at = Some(Instant::now() + GONE_WAIT);
@@ -358,63 +323,21 @@ impl Running {
     }
 
     async fn see_it_gone(&mut self) {
-        let at = *self.end.give_up_at.get_or_insert_with(|| Instant::now() + GONE_WAIT);
-        if self.end.exited.is_none()
-            && let Ok(exited) = timeout_at(at, &mut self.end.exit).await
-        {
-            self.end.exited = Some(exited.ok());
-        }
+        self.end.wait(Instant::now() + GONE_WAIT).await;
         // A child that closed its socket and stays, or whose zygote hangs.
-        if self.end.exited.flatten().is_none() {
+        if self.end.exit().is_none() {
             self.send_kill();
         }
     }
 
     // Settles how it ended; a note for people where that was a fault.
     fn conclude(&mut self) -> Option<Message> {
-        let exit = self.end.exited.flatten();
-        if let Some((ended, mut stats)) = self.end.said.take() {
-            stats.cpu_us = exit.map_or(stats.cpu_us, |exit| exit.cpu_us);
-            self.end.last = Some((ended, stats));
-            return None;
-        }
         let seen_us = u64::try_from(self.meter.cpu().as_micros()).unwrap_or(u64::MAX);
-        let stats =
-            Stats { cpu_us: exit.map_or(seen_us.max(self.stats.cpu_us), |exit| exit.cpu_us), ..self.stats };
-        let (cause, reason) = self.cause(exit);
-        self.end.last = Some((Ended::Died { cause }, stats));
-        reason.map(|reason| {
-            let mib = exit.map_or(0, |exit| exit.peak_rss_kib / 1024);
-            let text = format!("{reason}; {} ms of CPU, {mib} MiB at most", stats.cpu_us / 1000);
-            Message::Note { warning: true, text }
-        })
-    }
-
-    fn cause(&self, exit: Option<Exit>) -> (Death, Option<String>) {
-        if self.killed.load(Ordering::Relaxed) {
-            return (Death::Killed, None);
-        }
-        match &self.end.verdict {
-            Some(Verdict::Timeout(Over::Cpu)) => {
-                return (Death::Timeout, Some("a run used more CPU than allowed".to_owned()));
-            }
-            Some(Verdict::Timeout(Over::Progress)) => {
-                return (Death::Timeout, Some("no progress for too long".to_owned()));
-            }
-            Some(Verdict::Misspoke(fault)) => {
-                return (Death::Crash, Some(format!("child broke the protocol: {fault}")));
-            }
-            None => {}
-        }
-        match exit.map(|exit| exit.how) {
-            Some(How::Signal(9)) if self.oom.explains_a_death() => {
-                (Death::OutOfMemory, Some("child was killed for want of memory".to_owned()))
-            }
-            Some(How::Signal(signal)) => (Death::Crash, Some(format!("child died of signal {signal}"))),
-            Some(How::Code(code)) => (Death::Crash, Some(format!("child ended with code {code}"))),
-            None if self.end.exited.is_some() => (Death::Zygote, None),
-            None => (Death::Crash, Some("child does not end".to_owned())),
-        }
+        let stats = Stats { cpu_us: self.stats.cpu_us.max(seen_us), ..self.stats };
+        let killed = self.killed.load(Ordering::Relaxed);
+        let Settled { ended, stats, fault } = self.end.settle(killed, stats, || self.oom.explains_a_death());
+        self.end.last = Some((ended, stats));
+        fault.map(|text| Message::Note { warning: true, text })
     }
 
     // Writes what the socket takes now.
@@ -437,7 +360,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.end.exited.is_none() {
+        if self.end.exit().is_none() {
             self.send_kill();
         }
     }

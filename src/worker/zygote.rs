@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -39,7 +39,8 @@ pub fn main(engine: Engine, warm_up: fn()) -> u8 {
     match serve(&control, engine) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("worker: failed to serve the control socket: {error}");
+            // The daemon may be gone, and with it whoever reads this.
+            writeln!(io::stderr(), "failed to serve the control socket: {error}").ok();
             1
         }
     }

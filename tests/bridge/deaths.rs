@@ -1,18 +1,18 @@
 //! Batches, zygotes and daemons that die.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use stillframe::model::delivery::Message;
 use stillframe::model::job::{Death, Ended};
 use stillframe::worker::pool::{Delivery, Launch, Pool, PoolConfig};
 
 use super::engines::{self, batch};
-use super::{children_of, config, hear_note, hear_out, notes, pool, process, run};
+use super::{HANGS, children_of, config, hear_note, hear_out, notes, pool, process, run};
 
 fn died(cause: Death) -> Ended {
     Ended::Died { cause }
@@ -28,7 +28,9 @@ fn pidfd(raw: u32) -> OwnedFd {
 
 /// Waits until a process has ended, whoever its parent is.
 fn wait_for_end(pidfd: &OwnedFd) {
-    poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None).expect("a pidfd");
+    let most = Timespec::try_from(HANGS).expect("a short time");
+    let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&most));
+    assert_eq!(ended, Ok(1), "the process lives on");
 }
 
 fn launch(program: &str, args: &[&str]) -> Launch {
@@ -165,17 +167,33 @@ pub async fn a_zygote_that_dies_is_replaced() {
     pool.shut_down().await;
 }
 
+pub async fn a_signal_to_the_whole_group_is_the_daemons_affair() {
+    let pool = pool().await;
+    let zygote = pool.zygote_pid().expect("a zygote");
+    let mut running = run(&pool, batch(engines::UNTIL_STOPPED)).await;
+    hear_note(&mut running, "ready").await;
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        kill_process(pid(zygote), signal).expect("a zygote");
+        kill_process(pid(running.pid()), signal).expect("a child");
+    }
+    running.stop();
+    assert_eq!(hear_out(&mut running).await.1, Ended::Stopped);
+    assert_eq!(hear_out(&mut run(&pool, batch(engines::WALK)).await).await.1, Ended::Done);
+    assert_eq!((pool.zygote_pid(), pool.gauges().zygote_restarts), (Some(zygote), 0));
+    pool.shut_down().await;
+}
+
 pub async fn another_build_is_refused() {
     let error = refusal(launch("/proc/self/exe", &["other-build"])).await;
     assert_eq!(error.kind(), ErrorKind::InvalidData);
     assert!(error.to_string().contains("another build"), "{error}");
-    assert_eq!(children_of(std::process::id()), Vec::<u32>::new());
+    assert!(children_of(std::process::id()).is_empty());
 }
 
 pub async fn a_zygote_that_does_not_greet_is_refused() {
     assert_eq!(refusal(launch("/bin/true", &[])).await.kind(), ErrorKind::UnexpectedEof);
     assert_eq!(refusal(launch("/nowhere/stillframe", &[])).await.kind(), ErrorKind::NotFound);
-    assert_eq!(children_of(std::process::id()), Vec::<u32>::new());
+    assert!(children_of(std::process::id()).is_empty());
 }
 
 pub async fn shutting_down_waits_for_children() {
@@ -189,7 +207,7 @@ pub async fn shutting_down_waits_for_children() {
     assert_eq!(hear_out(&mut running).await.1, Ended::Stopped);
     shut_down.await.expect("a clean end");
     wait_for_end(&zygote);
-    assert_eq!(children_of(std::process::id()), Vec::<u32>::new());
+    assert!(children_of(std::process::id()).is_empty());
 }
 
 /// A daemon of its own: says the ids of its zygote and child, then waits to be killed.
@@ -217,7 +235,6 @@ pub async fn nothing_outlives_the_daemon() {
     daemon.kill().expect("a daemon to kill");
     daemon.wait().expect("its end");
     for pidfd in &pidfds {
-        assert!(pidfd.as_fd().try_clone_to_owned().is_ok());
         wait_for_end(pidfd);
     }
 }

@@ -40,10 +40,10 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, callbacks) = mpsc::channel();
-        let mut statuses = statuses.to_vec().into_iter();
+        let mut statuses = std::collections::VecDeque::from(statuses.to_vec());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let Some(callback) = take(&stream, || statuses.next().unwrap_or(200)) else { continue };
+                let Some(callback) = take(&stream, || statuses.pop_front().unwrap_or(200)) else { continue };
                 if sender.send(callback).is_err() {
                     return;
                 }

@@ -11,7 +11,7 @@ pub fn mixed(width: usize, height: usize, sub: (usize, usize), depth: u32, full:
         let (u, v) = (x / fw, y / fh);
         let ring =
             ((x - fw / 2.0).powi(2) + (y - fh / 2.0).powi(2)) * std::f64::consts::PI / fw.max(fh) / 2.0;
-        let bar = if (u * 8.0) as u32 % 2 == 0 { 0.06 } else { -0.06 };
+        let bar = if ((u * 8.0) as u32).is_multiple_of(2) { 0.06 } else { -0.06 };
         0.5 + 0.1 * (u - v) + 0.1 * ring.cos() + bar
     };
     let chroma = |x: f64, y: f64, seed: f64| {
@@ -43,6 +43,15 @@ pub fn mixed(width: usize, height: usize, sub: (usize, usize), depth: u32, full:
         colour(2.0),
     ];
     Raw { width, height, sub, depth, planes }
+}
+
+/// The same signal with a third of its colour.
+pub fn muted(mut raw: Raw) -> Raw {
+    let mid = f64::from(1u32 << (raw.depth - 1));
+    for plane in &mut raw.planes[1..] {
+        plane.iter_mut().for_each(|v| *v = (mid + (*v - mid) / 3.0).round());
+    }
+    raw
 }
 
 /// One colour, 8 bit 4:2:0.

@@ -2,6 +2,7 @@
 
 use stillframe::model::ids::{ClaimToken, Incarnation};
 use stillframe::model::limits::{ATTEMPTS_MAX, JOBS_PER_BATCH_MAX};
+use stillframe::service::store::RELEASE_AHEAD_MS_MAX;
 use stillframe::service::store::rows::{DueHead, JobState};
 use tokio::task::JoinSet;
 
@@ -48,7 +49,6 @@ async fn one_head_an_account_the_oldest_free_and_due() {
     assert_eq!(named(&heads(&fresh, NOW, &["v2"]).await), [(1, "v", 2), (2, "w", 2)]);
     assert_eq!(named(&heads(&fresh, NOW, &["v2", "v"]).await), [(2, "w", 1)]);
     assert!(heads(&fresh, NOW, &["v", "v2", "w"]).await.is_empty());
-    assert!(heads(&fresh, NOW - 1, &[]).await.is_empty(), "nothing was due a moment ago");
 
     // Given back for later, the oldest waits and the next is the head.
     let claim = fresh.claim(ALICE, "v2", "t").await.expect("claims");
@@ -248,4 +248,21 @@ async fn counts_follow_every_transition() {
     store.requeue(&job_id("a"), NOW).await.expect("queues again");
     assert_eq!((counts().await.queued, counts().await.running), (3, 0));
     assert_eq!(counts().await.oldest_queued_ms, Some(NOW - 10));
+}
+
+#[tokio::test]
+async fn a_clock_set_back_holds_nothing_up() {
+    let fresh = ready().await;
+    for id in ["a", "b"] {
+        fresh.submit(ALICE, "v", id).await;
+    }
+    const HOUR: i64 = 3_600_000;
+    assert_eq!(named(&heads(&fresh, NOW - HOUR, &[]).await), [(1, "v", 1)], "a new job is due at any time");
+    let claim = fresh.claim(ALICE, "v", "t").await.expect("claims");
+    let jobs = [job_id("a"), job_id("b")];
+    fresh.store.release(&claim.token, &jobs, false, NOW + RELEASE_AHEAD_MS_MAX).await.expect("releases");
+    assert!(heads(&fresh, NOW, &[]).await.is_empty());
+    assert!(fresh.claim(ALICE, "v", "early").await.is_none());
+    assert_eq!(named(&heads(&fresh, NOW - 1, &[]).await), [(1, "v", 1)]);
+    assert_eq!(ids(&fresh.claim_at(ALICE, "v", "back", NOW - HOUR).await.expect("claims")), ["a", "b"]);
 }

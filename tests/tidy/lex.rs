@@ -163,12 +163,10 @@ pub fn paths(code: &str) -> Vec<(usize, String)> {
     }
     let inline = String::from_utf8(inline).unwrap();
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-    let mut line = 1;
-    for row in inline.lines() {
+    for (line, row) in (1..).zip(inline.lines()) {
         for word in row.split(|c| !is_part(c)).filter(|word| word.contains("::")) {
             found.push((line, word.trim_matches(':').to_owned()));
         }
-        line += 1;
     }
     found
 }

@@ -9,7 +9,12 @@ use crate::lex::{self, Source};
 pub const LINES_MAX: usize = 400;
 
 /// Files that are longer, and why splitting them would cost more than it gives.
-pub const LONG_FILES: &[(&str, &str)] = &[];
+pub const LONG_FILES: &[(&str, &str)] = &[
+    ("src/engine/capture/plan.rs", "one state machine: its states are read together or not at all"),
+    ("src/engine/media/unpack.rs", "one arm a pixel layout, all of one shape"),
+    ("src/engine/walk.rs", "the reader's loop and the hand-over of runs share their state"),
+    ("src/service/pipeline.rs", "the spine: one batch from claim to commit in one piece"),
+];
 
 /// Every fault of one file of `src/`; the path is written `src/...` with slashes.
 pub fn faults(path: &str, text: &str) -> Vec<String> {
@@ -243,9 +248,12 @@ fn unsafe_code(path: &str, source: &Source, report: Report) {
 
 fn length(path: &str, source: &Source, report: Report) {
     let excused = LONG_FILES.iter().any(|(file, _)| *file == path);
-    match (source.lines > LINES_MAX, excused) {
-        (true, false) => report(1, format!("{} lines, at most {LINES_MAX} outside tests", source.lines)),
-        (false, true) => report(1, format!("{} lines: its entry in LONG_FILES is not needed", source.lines)),
-        _ => {}
+    if source.lines > LINES_MAX && !excused {
+        report(1, format!("{} lines, at most {LINES_MAX} outside tests", source.lines));
     }
+}
+
+/// True when a file of this text needs an entry in `LONG_FILES`.
+pub fn is_long(text: &str) -> bool {
+    lex::read(text).lines > LINES_MAX
 }

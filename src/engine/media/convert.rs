@@ -5,15 +5,18 @@
 
 use ffmpeg_next::frame::{self, side_data::Type as FrameSide};
 
-use super::colour::{self, Meaning, Shape};
+use super::colour::{self, Affine, Gamut, Meaning, Shape};
+use super::formats::{self, Format};
 use super::geometry::Orientation;
-use super::look::{self, StreamLook};
+use super::look::{self, Light, StreamLook};
 use super::pass::{self, Linear, Rows, Target, Turn};
 use super::scale::{Axis, Rect, Scaler, Windowed};
-use super::unpack::{self, Format, Planes, Unpacker};
+use super::tonemap::{self, LightMap, MapKey};
+use super::unpack::{self, Planes, Unpacker};
 use super::zimg::Aligned;
 use crate::engine::picture::{Picture, Plane};
 use crate::model::job::{FailCode, Failure, Stage};
+use crate::model::media::Hdr;
 
 /// Most pixels of a strip: a 1080p picture is made in one go, a larger one in pieces.
 const STRIP_PIXELS: usize = 1920 * 1088;
@@ -24,8 +27,10 @@ pub struct PictureMaker {
     scaler: Scaler,
     scaled: [Aligned; 3],
     turned: [Aligned; 3],
+    /// The map of light last used, and a line of scratch for it.
+    light: Option<LightMap>,
+    lines: Vec<[f32; 3]>,
     build: pass::Build,
-    strip_pixels: usize,
 }
 
 impl Default for PictureMaker {
@@ -42,8 +47,9 @@ impl PictureMaker {
             scaler: Scaler::default(),
             scaled: Default::default(),
             turned: Default::default(),
+            light: None,
+            lines: Vec::new(),
             build: pass::best_build(),
-            strip_pixels: STRIP_PIXELS,
         }
     }
 
@@ -72,7 +78,7 @@ impl PictureMaker {
             );
             return Err(Failure::new(FailCode::Internal, Stage::Convert, text));
         }
-        let format = unpack::describe(frame).map_err(unsupported)?;
+        let format = formats::describe(frame).map_err(unsupported)?;
         let shape = Shape {
             family: format.family,
             full_by_name: format.full_by_name,
@@ -86,7 +92,8 @@ impl PictureMaker {
             .side_data(FrameSide::DisplayMatrix)
             .and_then(|side| look::display_matrix(side.data()))
             .unwrap_or(look.orientation);
-        self.convert(frame, &format, &meaning, orientation, size)
+        let peak = tonemap::source_peak(&frame_light(frame, look.light));
+        self.convert(frame, &format, &meaning, orientation, peak, size)
     }
 
     fn convert(
@@ -95,6 +102,7 @@ impl PictureMaker {
         format: &Format,
         meaning: &Meaning,
         orientation: Orientation,
+        peak: f64,
         (width, height): (u32, u32),
     ) -> Result<Picture, Failure> {
         let planes = self
@@ -103,9 +111,9 @@ impl PictureMaker {
             .map_err(|text| Failure::new(FailCode::Corrupt, Stage::Convert, text))?;
         let windows = windows(&planes, meaning, frame);
         let to_rgb = colour::to_rgb(meaning, planes.family, planes.depth);
-        let map = Linear::new(&colour::chain(&colour::JFIF, &to_rgb));
+        let way = way(&mut self.light, meaning, &to_rgb, peak);
         let mut picture = blank(width, height);
-        let rows = strip_rows(width, height, self.strip_pixels);
+        let rows = strip_rows(width, height);
         let mut strip = Strip {
             scaler: &mut self.scaler,
             scaled: &mut self.scaled,
@@ -120,10 +128,47 @@ impl PictureMaker {
                 .make(&windows, top, bottom)
                 .map_err(|text| Failure::new(FailCode::Internal, Stage::Convert, text))?;
             let to = target(&mut picture, top);
-            pass::linear(self.build, from, to, width as usize, (bottom - top) as usize, &map);
+            let (w, h) = (width as usize, (bottom - top) as usize);
+            match &way {
+                Way::Linear(map) => pass::linear(self.build, from, to, w, h, map),
+                Way::Light(map) => tonemap::mapped(self.build, from, to, w, h, &to_rgb, map, &mut self.lines),
+            }
         }
         pad(&mut picture);
         Ok(picture)
+    }
+}
+
+/// How samples become the picture's: in one linear step, or through light.
+enum Way<'a> {
+    Linear(Linear),
+    Light(&'a LightMap),
+}
+
+/// Plain video passes its code values straight through; PQ, HLG and wide primaries go through light.
+fn way<'a>(kept: &'a mut Option<LightMap>, meaning: &Meaning, to_rgb: &Affine, peak: f64) -> Way<'a> {
+    if meaning.hdr == Hdr::None && meaning.gamut == Gamut::Bt709 {
+        return Way::Linear(Linear::new(&colour::chain(&colour::JFIF, to_rgb)));
+    }
+    let peak = if meaning.hdr == Hdr::Pq { peak } else { tonemap::PEAK };
+    let key = MapKey { hdr: meaning.hdr, gamut: meaning.gamut, peak };
+    let map = match kept.take() {
+        Some(map) if map.key() == key => map,
+        _ => LightMap::new(key),
+    };
+    Way::Light(kept.insert(map))
+}
+
+/// Light levels: the frame's where it has them, else the stream's.
+fn frame_light(frame: &frame::Video, stream: Light) -> Light {
+    let read = |kind, f: fn(&[u8]) -> f64| frame.side_data(kind).map_or(0.0, |side| f(side.data()));
+    let or = |own: f64, other: f64| if own > 0.0 { own } else { other };
+    Light {
+        max_cll: or(read(FrameSide::ContentLightLevel, look::max_cll), stream.max_cll),
+        mastering_max: or(
+            read(FrameSide::MasteringDisplayMetadata, look::mastering_max),
+            stream.mastering_max,
+        ),
     }
 }
 
@@ -195,8 +240,8 @@ fn windows<'a>(planes: &Planes<'a>, meaning: &Meaning, frame: &frame::Video) -> 
 }
 
 /// Rows of a strip: even, and all strips about as high as each other.
-fn strip_rows(width: u32, height: u32, pixels: usize) -> u32 {
-    let strips = (width as usize * height as usize).div_ceil(pixels) as u32;
+fn strip_rows(width: u32, height: u32) -> u32 {
+    let strips = (width as usize * height as usize).div_ceil(STRIP_PIXELS) as u32;
     height.div_ceil(strips).next_multiple_of(2)
 }
 
@@ -245,3 +290,6 @@ fn pad(picture: &mut Picture) {
 fn unsupported(text: impl Into<String>) -> Failure {
     Failure::new(FailCode::Unsupported, Stage::Convert, text)
 }
+
+#[cfg(test)]
+mod tests;

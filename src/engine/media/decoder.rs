@@ -129,7 +129,7 @@ impl Decoder {
                 let (flags, errors) =
                     unsafe { ((*frame.as_ptr()).flags, (*frame.as_ptr()).decode_error_flags) };
                 let number = frame.pts().and_then(|pts| u64::try_from(pts).ok());
-                let damaged = errors != 0 || flags & ffi::AV_FRAME_FLAG_CORRUPT as i32 != 0;
+                let damaged = errors != 0 || flags & ffi::AV_FRAME_FLAG_CORRUPT != 0;
                 Received::Frame(Decoded { frame, number, damaged })
             }
             Err(Error::Eof) => Received::End,

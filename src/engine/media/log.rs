@@ -54,9 +54,10 @@ unsafe extern "C" fn keep(
     if text.is_empty() || text.contains("not on whitelist") {
         return;
     }
-    if let Ok(mut lines) = LINES.lock() {
-        if lines.len() < NOTES_MAX && lines.last().is_none_or(|last| last != text) {
-            lines.push(text.to_owned());
-        }
+    if let Ok(mut lines) = LINES.lock()
+        && lines.len() < NOTES_MAX
+        && lines.last().is_none_or(|last| last != text)
+    {
+        lines.push(text.to_owned());
     }
 }

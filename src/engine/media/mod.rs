@@ -7,6 +7,7 @@ pub mod convert;
 pub mod decoder;
 pub mod facts;
 pub mod fingerprint;
+mod formats;
 pub mod headers;
 pub mod log;
 pub mod look;
@@ -15,7 +16,12 @@ pub mod probe;
 pub mod reader;
 mod scale;
 pub mod source;
+mod tonemap;
 mod unpack;
 mod zimg;
 
 pub use super::geometry;
+
+/// What the spine carries from one part of this fence to another, without looking inside.
+pub use ffmpeg_next::Packet;
+pub use ffmpeg_next::frame::Video as Frame;

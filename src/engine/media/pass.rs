@@ -34,7 +34,9 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T> Rows<'a, T> {
-    fn row(&self, y: usize, width: usize) -> [&'a [T]; 3] {
+    /// Row `y` of each plane.
+    #[inline(always)]
+    pub fn row(&self, y: usize, width: usize) -> [&'a [T]; 3] {
         self.planes.map(|p| &p[y * self.stride..][..width])
     }
 }
@@ -96,42 +98,57 @@ fn linear_rows(from: Rows<u16>, to: Target, width: usize, height: usize, map: &L
 
 #[inline(always)]
 fn luma_row(out: &mut [u8], [a, b, c]: [&[u16]; 3], k: [f32; 4]) {
-    let n = out.len();
-    let (a, b, c) = (&a[..n], &b[..n], &c[..n]);
-    for i in 0..n {
-        out[i] = byte(f32::from(a[i]) * k[0] + f32::from(b[i]) * k[1] + f32::from(c[i]) * k[2] + k[3]);
+    for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
+        *out = byte(f32::from(*a) * k[0] + f32::from(*b) * k[1] + f32::from(*c) * k[2] + k[3]);
     }
 }
+
+/// Chroma samples that are made at a time, so that their sums stay in the nearest cache.
+const BLOCK: usize = 128;
 
 #[inline(always)]
 fn chroma_row(cb: &mut [u8], cr: &mut [u8], above: [&[u16]; 3], below: [&[u16]; 3], map: &Linear) {
     let width = above[0].len();
-    let pairs = width / 2;
-    for i in 0..pairs {
-        let s = [0, 1, 2].map(|p| {
-            let (a, b) = (&above[p][..2 * pairs], &below[p][..2 * pairs]);
-            let sum =
-                u32::from(a[2 * i]) + u32::from(a[2 * i + 1]) + u32::from(b[2 * i]) + u32::from(b[2 * i + 1]);
-            // At most 18 bits: exact, and a signed conversion is one instruction.
-            sum as i32 as f32
-        });
-        cb[i] = byte(s[0] * map.cb[0] + s[1] * map.cb[1] + s[2] * map.cb[2] + map.cb[3]);
-        cr[i] = byte(s[0] * map.cr[0] + s[1] * map.cr[1] + s[2] * map.cr[2] + map.cr[3]);
-    }
-    if width % 2 == 1 {
-        let s = [0, 1, 2]
-            .map(|p| (2 * (u32::from(above[p][width - 1]) + u32::from(below[p][width - 1]))) as i32 as f32);
-        cb[pairs] = byte(s[0] * map.cb[0] + s[1] * map.cb[1] + s[2] * map.cb[2] + map.cb[3]);
-        cr[pairs] = byte(s[0] * map.cr[0] + s[1] * map.cr[1] + s[2] * map.cr[2] + map.cr[3]);
+    let mut sums = [[0f32; BLOCK]; 3];
+    for (i, (cb, cr)) in cb.chunks_mut(BLOCK).zip(cr.chunks_mut(BLOCK)).enumerate() {
+        let (from, to) = (2 * i * BLOCK, (2 * (i + 1) * BLOCK).min(width));
+        for (sums, (above, below)) in sums.iter_mut().zip(above.iter().zip(below)) {
+            sum_blocks(sums, &above[from..to], &below[from..to]);
+        }
+        chroma_block(cb, map.cb, &sums);
+        chroma_block(cr, map.cr, &sums);
     }
 }
 
-/// Halves up, clamped.
+/// The sum of every 2x2 block; an odd last column counts twice.
 #[inline(always)]
-fn byte(v: f32) -> u8 {
-    let v = v.max(0.0).min(255.0) + 0.5;
-    // SAFETY: `max` has taken a NaN away, and 0.5 to 255.5 fits.
-    let v: i32 = unsafe { v.to_int_unchecked() };
+fn sum_blocks(out: &mut [f32; BLOCK], above: &[u16], below: &[u16]) {
+    for ((out, a), b) in out.iter_mut().zip(above.chunks_exact(2)).zip(below.chunks_exact(2)) {
+        let sum = u32::from(a[0]) + u32::from(a[1]) + u32::from(b[0]) + u32::from(b[1]);
+        // At most 18 bits: exact, and a signed conversion is one instruction.
+        *out = sum as i32 as f32;
+    }
+    let pairs = above.len() / 2;
+    if let ([a], [b]) = (&above[2 * pairs..], &below[2 * pairs..]) {
+        out[pairs] = (2 * (u32::from(*a) + u32::from(*b))) as i32 as f32;
+    }
+}
+
+#[inline(always)]
+fn chroma_block(out: &mut [u8], k: [f32; 4], [a, b, c]: &[[f32; BLOCK]; 3]) {
+    for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
+        *out = byte(a * k[0] + b * k[1] + c * k[2] + k[3]);
+    }
+}
+
+/// Halves up, clamped; what is no number becomes 0.
+#[inline(always)]
+pub fn byte(v: f32) -> u8 {
+    // Comparisons, because `f32::max` and `clamp` promise more about NaN than the one instruction does.
+    let v = if v > 0.0 { v } else { 0.0 };
+    let v = if v < 255.0 { v } else { 255.0 };
+    // SAFETY: the first comparison has taken a NaN away, and 0.5 to 255.5 fits.
+    let v: i32 = unsafe { (v + 0.5).to_int_unchecked() };
     v as u8
 }
 
@@ -161,14 +178,21 @@ pub fn turn(from: &[u16], from_stride: usize, to: &mut [u16], to_stride: usize, 
         }
         return;
     }
+    let mut block = [[0u16; BLOCK]; BLOCK];
     for top in (0..height).step_by(BLOCK) {
+        let rows = BLOCK.min(height - top);
+        // Rows of the result are columns of the source: the leftmost of this band.
+        let column = if turn.mirror_y { height - top - rows } else { top };
         for left in (0..width).step_by(BLOCK) {
-            for y in top..(top + BLOCK).min(height) {
-                let column = if turn.mirror_y { height - 1 - y } else { y };
-                for x in left..(left + BLOCK).min(width) {
-                    let row = if turn.mirror_x { width - 1 - x } else { x };
-                    to[y * to_stride + x] = from[row * from_stride + column];
-                }
+            let columns = BLOCK.min(width - left);
+            for (x, line) in block.iter_mut().take(columns).enumerate() {
+                let row = if turn.mirror_x { width - 1 - (left + x) } else { left + x };
+                line[..rows].copy_from_slice(&from[row * from_stride + column..][..rows]);
+            }
+            for y in 0..rows {
+                let from_y = if turn.mirror_y { rows - 1 - y } else { y };
+                let to = &mut to[(top + y) * to_stride + left..][..columns];
+                to.iter_mut().zip(&block).for_each(|(to, line)| *to = line[from_y]);
             }
         }
     }

@@ -72,12 +72,14 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
         return Err(Failure::new(FailCode::TooLarge, Stage::Probe, text));
     }
     if ffmpeg_next::decoder::find(parameters.id()).is_none() {
-        let text = format!("no decoder for {codec} in this FFmpeg");
+        let text = format!("no decoder for {} in this FFmpeg", codec_name(&parameters));
         return Err(Failure::new(FailCode::Unsupported, Stage::Probe, text));
     }
     let reader = Reader::new(input, index, time_base, headers, replay);
     let timeline = Timeline { origin, time_base, duration: end };
-    let facts = facts(container, index, codec, &look, &timeline, reader.key_frames());
+    // A recording without a length has no finished index either.
+    let key_frames = timeline.duration.and_then(|_| reader.key_frames());
+    let facts = facts(container, index, codec, &look, &timeline, key_frames);
     Ok(Medium { reader, recipe, look, timeline, facts, frame_length, bytes_read })
 }
 
@@ -108,6 +110,16 @@ fn facts(
     }
 }
 
+/// The codec's name; the container's four characters when FFmpeg does not know it.
+fn codec_name(parameters: &ffmpeg_next::codec::Parameters) -> String {
+    // SAFETY: the parameters are alive for the call.
+    let tag = unsafe { (*parameters.as_ptr()).codec_tag };
+    if parameters.id() != Id::None || tag == 0 {
+        return parameters.id().name().to_owned();
+    }
+    tag.to_le_bytes().iter().map(|b| if b.is_ascii_graphic() { *b as char } else { '?' }).collect()
+}
+
 /// With a length found by a scan the end is known after all.
 pub fn set_end(medium: &mut Medium, end: Seconds) {
     medium.timeline.duration = Some(end);
@@ -121,7 +133,7 @@ fn no_video() -> Failure {
 /// The first video stream flagged default that is no attached picture, else the first such; or the one named.
 fn choose(input: &Input, wanted: Option<u32>) -> Result<usize, Failure> {
     let is_video = |stream: &ffmpeg_next::Stream<'_>| {
-        let picture = ffi::AV_DISPOSITION_ATTACHED_PIC as i32 | ffi::AV_DISPOSITION_TIMED_THUMBNAILS as i32;
+        let picture = ffi::AV_DISPOSITION_ATTACHED_PIC | ffi::AV_DISPOSITION_TIMED_THUMBNAILS;
         stream.parameters().medium() == Type::Video && stream.disposition().bits() & picture == 0
     };
     if let Some(wanted) = wanted {
@@ -134,7 +146,7 @@ fn choose(input: &Input, wanted: Option<u32>) -> Result<usize, Failure> {
             )),
         };
     }
-    let default = ffi::AV_DISPOSITION_DEFAULT as i32;
+    let default = ffi::AV_DISPOSITION_DEFAULT;
     let mut videos = input.streams().filter(is_video);
     let first = videos.next().ok_or_else(no_video)?;
     let is_default = |stream: &ffmpeg_next::Stream<'_>| stream.disposition().bits() & default != 0;
@@ -209,7 +221,7 @@ fn find_start(input: &mut Input, index: usize) -> Result<VecDeque<Packet>, Failu
 }
 
 fn counts_for_start(stream: &ffmpeg_next::Stream<'_>) -> bool {
-    let picture = ffi::AV_DISPOSITION_ATTACHED_PIC as i32;
+    let picture = ffi::AV_DISPOSITION_ATTACHED_PIC;
     matches!(stream.parameters().medium(), Type::Video | Type::Audio)
         && stream.disposition().bits() & picture == 0
 }

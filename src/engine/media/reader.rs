@@ -105,7 +105,7 @@ impl Reader {
         let start = self.first_time();
         // SAFETY: the input is open; afterwards it stands at its first packet, so the replay is read again.
         let code = unsafe {
-            let flags = ffi::AVSEEK_FLAG_BACKWARD as i32;
+            let flags = ffi::AVSEEK_FLAG_BACKWARD;
             ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, start, flags)
         };
         if code >= 0 {
@@ -133,7 +133,7 @@ impl Reader {
             let stream = self.raw_stream();
             (0..ffi::avformat_index_get_entries_count(stream))
                 .map(|i| ffi::avformat_index_get_entry(stream, i))
-                .filter(|e| !e.is_null() && (**e).flags() & ffi::AVINDEX_KEYFRAME as i32 != 0)
+                .filter(|e| !e.is_null() && (**e).flags() & ffi::AVINDEX_KEYFRAME != 0)
                 .count()
         };
         Some(keys as u64)
@@ -156,7 +156,7 @@ impl Reader {
             Entry::Guess => Ahead::Far(Seconds::of_ms(FAR_SECONDS * 1000).floor_pts(self.time_base)),
             // SAFETY: the entry is read before anything else is done with the index.
             Entry::Index => unsafe {
-                let flags = ffi::AVSEEK_FLAG_BACKWARD as i32;
+                let flags = ffi::AVSEEK_FLAG_BACKWARD;
                 let entry = ffi::avformat_index_get_entry_from_timestamp(self.raw_stream(), pts, flags);
                 if entry.is_null() { Ahead::Unknown } else { Ahead::Key((*entry).timestamp) }
             },
@@ -167,11 +167,13 @@ impl Reader {
     ///
     /// # Errors
     /// `Io` when the file cannot be read.
+    // It borrows the reader and may fail: no iterator.
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
         let Some(packet) = self.next_packet()? else { return Ok(None) };
         self.packets_read += 1;
         let flags = packet.flags();
-        let hidden = flags.bits() & ffi::AV_PKT_FLAG_DISCARD as i32 != 0;
+        let hidden = flags.bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
         let header =
             self.headers.read(packet.data().unwrap_or(&[]), flags.contains(packet::Flags::KEY), hidden);
         let head = PacketHead {
@@ -215,7 +217,7 @@ impl Reader {
         self.moved();
         // SAFETY: the input is open.
         let code = unsafe {
-            let flags = ffi::AVSEEK_FLAG_BACKWARD as i32;
+            let flags = ffi::AVSEEK_FLAG_BACKWARD;
             ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, pts, flags)
         };
         if code < 0 {
@@ -231,11 +233,11 @@ impl Reader {
         // SAFETY: the input is open; a container that refuses one way is asked another.
         unsafe {
             let context = self.input.as_mut_ptr();
-            let backward = ffi::AVSEEK_FLAG_BACKWARD as i32;
-            let by_byte = (*(*context).iformat).flags & ffi::AVFMT_NO_BYTE_SEEK as i32 == 0;
-            if self.entry != Entry::Index
-                && by_byte
-                && ffi::av_seek_frame(context, -1, 0, ffi::AVSEEK_FLAG_BYTE as i32) >= 0
+            let backward = ffi::AVSEEK_FLAG_BACKWARD;
+            // Containers without structure of their own begin at their first byte; others must be told a time.
+            let raw = (*(*context).iformat).flags & ffi::AVFMT_NOTIMESTAMPS != 0;
+            if (self.entry == Entry::Guess || raw)
+                && ffi::av_seek_frame(context, -1, 0, ffi::AVSEEK_FLAG_BYTE) >= 0
             {
                 return;
             }

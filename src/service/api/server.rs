@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming as HttpBody;
+use hyper::body::{Body, Incoming as HttpBody};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -37,6 +37,9 @@ use super::{ApiContext, pictures, rpc};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(12);
 /// Longest wait for a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(12);
+/// How much of a body that is too large is read and dropped before the answer, and for how long.
+const DISCARD_BYTES_MAX: usize = 16 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for open requests once the daemon stops.
 const DRAIN: Duration = Duration::from_secs(20);
 /// Pause after a failed accept: out of descriptors passes by itself.
@@ -47,7 +50,12 @@ pub async fn serve(listener: TcpListener, context: Arc<ApiContext>, mut stop: wa
     let max_connections = context.settings.borrow().api.max_connections.max(1);
     // A u32 fits a usize wherever this runs.
     let permits = Arc::new(Semaphore::new((max_connections as usize).min(Semaphore::MAX_PERMITS)));
-    let server = Arc::new(Server { context, limiter: Mutex::default(), open: AtomicU64::new(0) });
+    let server = Arc::new(Server {
+        context,
+        limiter: Mutex::default(),
+        open: AtomicU64::new(0),
+        began: Instant::now(),
+    });
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
         let accepted = tokio::select! {
@@ -91,6 +99,8 @@ struct Server {
     context: Arc<ApiContext>,
     limiter: Mutex<Limiter>,
     open: AtomicU64,
+    /// The limiter's time counts from here, so that a wall clock set back blocks nobody.
+    began: Instant,
 }
 
 /// One answer, and what the log and the metrics say of it.
@@ -165,7 +175,7 @@ impl Server {
             .limiter
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .admit(peer.ip(), self.context.clock.now_ms());
+            .admit(peer.ip(), i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX));
         if !admitted {
             return refuse(ApiError::fixed(Fixed::Throttling, "over the address's rate"), "other");
         }
@@ -176,7 +186,9 @@ impl Server {
             };
         }
         let (head, body) = request.into_parts();
-        let body = match whole_body(body).await {
+        // Whoever waits for "100 Continue" has sent nothing yet, and is answered before he does.
+        let waits = head.headers.contains_key("expect");
+        let body = match whole_body(body, waits).await {
             Ok(body) => body,
             Err(error) => {
                 let mut answered = refuse(error, "other");
@@ -220,15 +232,30 @@ fn host_of(request: &Request<HttpBody>) -> String {
     header.or(request.uri().host()).unwrap_or_default().to_owned()
 }
 
-async fn whole_body(body: HttpBody) -> Result<Bytes, ApiError> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
-    match read.await {
+async fn whole_body(mut body: HttpBody, waits: bool) -> Result<Bytes, ApiError> {
+    let too_large =
+        || ApiError::fixed(Fixed::BodyTooLarge, format!("the body is above {BODY_BYTES_MAX} bytes"));
+    if waits && body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, BODY_BYTES_MAX).collect()).await;
+    match read {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(ApiError::fixed(Fixed::BodyTooLarge, format!("the body is above {BODY_BYTES_MAX} bytes")))
+            // A socket that is closed with bytes unread may take the answer along.
+            drop(tokio::time::timeout(DISCARD_TIMEOUT, discard(body)).await);
+            Err(too_large())
         }
         Ok(Err(error)) => Err(ApiError::invalid_parameter("Body", format!("the body was cut: {error}"))),
         Err(_) => Err(ApiError::fixed(Fixed::BodyTooSlow, "the body did not come in time")),
+    }
+}
+
+async fn discard(mut body: HttpBody) {
+    let mut left = DISCARD_BYTES_MAX;
+    while left > 0 {
+        let Some(Ok(frame)) = body.frame().await else { return };
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
     }
 }
 

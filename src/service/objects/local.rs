@@ -145,7 +145,7 @@ impl Inner {
         };
         if let Err(error) = written {
             // Half an image is worth nothing, and a full disk wants its bytes back; the first error is the one to tell.
-            let _: io::Result<()> = fs::remove_file(&path);
+            fs::remove_file(&path).ok();
             return Err(failed("write", &path)(error));
         }
         Ok(TempObject { path, bytes: bytes.len() as u64 })

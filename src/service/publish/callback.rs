@@ -121,7 +121,7 @@ impl Client {
         let (status, body, _connection) =
             timeout_at(deadline, self.exchange(&url, callback, policy)).await.map_err(late)??;
         // The status decides; reading on only lets a well-behaved receiver finish its answer.
-        let _: Result<(), _> = timeout_at(deadline, drain(body)).await;
+        timeout_at(deadline, drain(body)).await.ok();
         if status == StatusCode::OK { Ok(()) } else { Err(CallbackError::Status(status.as_u16())) }
     }
 
@@ -232,7 +232,7 @@ where
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let connection = AbortOnDrop(tokio::spawn(async move {
         // Its error comes out of `send_request` or the body as well.
-        let _: Result<(), hyper::Error> = connection.await;
+        connection.await.ok();
     }));
     let answer = sender.send_request(request).await.map_err(failed)?;
     Ok((answer.status(), answer.into_body(), connection))

@@ -211,21 +211,17 @@ impl Sender {
     ) -> Option<i64> {
         let attempt = row.attempts.saturating_add(1);
         let (event, job) = (&row.event_id, row.job.as_ref().map_or("", |job| &job.0));
-        let reason = match sent {
-            Ok(()) => {
-                self.until_stored(event, Recorded::Done).await;
-                metrics::callback_ended("delivered");
-                info!(%event, job, host, attempt, "callback delivered");
-                return None;
-            }
-            Err(reason) => reason,
+        let Err(reason) = sent else {
+            self.write(event, None).await;
+            metrics::callback_ended("delivered");
+            info!(%event, job, host, attempt, "callback delivered");
+            return None;
         };
         let wait = retry::wait_after(attempt, policy, random()).filter(|_| !reason.is_final());
         let next_ms = wait.map(|wait| {
             self.clock.now_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
         });
-        let text = reason.to_string();
-        self.until_stored(event, Recorded::Failed { error: &text, next_ms }).await;
+        self.write(event, Some((&reason.to_string(), next_ms))).await;
         if next_ms.is_none() {
             metrics::callback_ended("dead");
             error!(%event, job, host, attempt, %reason, "callback given up; it can be redelivered");
@@ -237,16 +233,14 @@ impl Sender {
 
     // The attempt is made: leaving the row as it was would make it again. Only a stop ends the trying, and then the
     // receiver hears of the event once more, under the same id.
-    async fn until_stored(&mut self, event: &str, recorded: Recorded<'_>) {
+    async fn write(&mut self, event: &str, failed: Option<(&str, Option<i64>)>) {
         loop {
-            let stored = match recorded {
-                Recorded::Done => self.store.delivery_done(event, self.clock.now_ms()).await,
-                Recorded::Failed { error, next_ms } => {
-                    self.store.delivery_failed(event, error, next_ms).await
-                }
+            let written = match failed {
+                None => self.store.delivery_done(event, self.clock.now_ms()).await,
+                Some((reason, next_ms)) => self.store.delivery_failed(event, reason, next_ms).await,
             };
-            let Err(reason) = stored else { return };
-            warn!(%reason, "a delivery cannot be recorded");
+            let Err(reason) = written else { return };
+            warn!(event, %reason, "a delivery cannot be recorded");
             if *self.stop.borrow() {
                 return;
             }
@@ -261,13 +255,6 @@ impl Sender {
             _ = stop => {}
         }
     }
-}
-
-/// What the row of an attempt is to say.
-#[derive(Clone, Copy)]
-enum Recorded<'a> {
-    Done,
-    Failed { error: &'a str, next_ms: Option<i64> },
 }
 
 fn random() -> u32 {

@@ -1,6 +1,7 @@
 //! When a callback is tried again. *Pure.*
 //!
-//! Owns the schedule: VOD's own attempts first, then the slow ones, then none. Never draws: randomness comes in.
+//! Owns the schedule: VOD's own attempts first, then the slow ones, then no more. Never rolls dice: randomness
+//! comes in.
 
 use std::time::Duration;
 

@@ -32,6 +32,10 @@ pub enum Store {
     Sqlite(sqlite::Sqlite),
 }
 
+/// How far ahead of its clock a job may be put off, ms. A job that is due later than that is due now: the clock
+/// was set back after it was put off.
+pub const RELEASE_AHEAD_MS_MAX: i64 = 60_000;
+
 /// Why the store could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -197,7 +201,8 @@ impl Store {
             Store::Sqlite(store) => store.claim(account, video, token, incarnation, now_ms).await,
         }
     }
-    /// Puts running jobs of this claim back into the queue; `charge` costs each an attempt.
+    /// Puts running jobs of this claim back into the queue; `charge` costs each an attempt; they are due
+    /// again at `due_ms`, at most `RELEASE_AHEAD_MS_MAX` ahead.
     /// Returns those that were still ours, with their attempts.
     pub async fn release(
         &self,

@@ -7,9 +7,6 @@ use super::{Kind, Malformed, framed};
 use crate::model::job::{BatchJob, Grant, VideoBatch};
 use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec, SpriteSpec};
 
-/// The shortest job: no points, no sizes, no sprites, three empty lists.
-const JOB_BYTES_MIN: usize = 20;
-
 /// One message to a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -53,8 +50,9 @@ pub fn decode_order(kind: Kind, payload: &[u8]) -> Result<Order, Malformed> {
             let grant = Grant { threads: r.u32()?, bytes: r.u64()? };
             let stream = r.option(Reader::u32)?;
             let frame_pixels_max = r.u64()?;
-            // The bound keeps the allocation below the bytes at hand.
-            let jobs = r.list(JOB_BYTES_MIN, |r| {
+            // The smallest job, one without points or sizes, takes 20 bytes; the bound only keeps the allocation
+            // near the bytes at hand.
+            let jobs = r.list(16, |r| {
                 Ok(BatchJob {
                     spec: read_spec(r)?,
                     pictures_done: r.list(4, Reader::u32)?,

@@ -263,7 +263,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
@@ -284,7 +284,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn a_flipped_byte_never_panics(message in message(), batch in batch(), at: Index, to: u8) {
@@ -316,6 +316,25 @@ fn lengths_are_refused_before_anything_is_read() {
     check(Kind::Ended, 1 << 20, false);
     assert_eq!(Head::decode([VERSION + 1, 2, 0, 0, 0, 0]), Err(Malformed::Version(VERSION + 1)));
     assert_eq!(Head::decode([VERSION, 99, 0, 0, 0, 0]), Err(Malformed::Kind(99)));
+}
+
+#[test]
+fn a_probe_is_the_smallest_batch_and_is_read() {
+    let spec = SnapshotSpec {
+        points: Points::None,
+        size: AskedSize::default(),
+        quality: 85,
+        frame_type: FrameType::Normal,
+        sprite: None,
+        keep_pictures: false,
+        frame_md5: false,
+    };
+    let job =
+        BatchJob { spec, pictures_done: Vec::new(), sheets_done: Vec::new(), points_failed: Vec::new() };
+    let (batch, grant) =
+        (VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1 }, Grant { threads: 1, bytes: 1 });
+    let frame = encode_batch(&batch, grant).expect("within the limits");
+    assert_eq!(decode_order(Kind::Batch, &frame[HEAD_BYTES..]), Ok(Order::Batch(batch, grant)));
 }
 
 #[test]
@@ -393,4 +412,24 @@ fn a_time_base_of_zero_never_arrives() {
     assert!(decoded(&media));
     media.time_base.den = 0;
     assert!(!decoded(&media));
+}
+
+#[test]
+fn the_smallest_batch_comes_back() {
+    // A probe: one job without points.
+    let spec = SnapshotSpec {
+        points: Points::None,
+        size: AskedSize::default(),
+        quality: 85,
+        frame_type: FrameType::Normal,
+        sprite: None,
+        keep_pictures: false,
+        frame_md5: false,
+    };
+    let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
+    let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1 };
+    let grant = Grant { threads: 1, bytes: 1 };
+    let frame = encode_batch(&batch, grant).unwrap();
+    let (head, payload) = split(&frame);
+    assert_eq!(decode_order(head.kind, payload).unwrap(), Order::Batch(batch, grant));
 }

@@ -29,7 +29,7 @@ impl FieldParser {
             if parser.is_null() {
                 return None;
             }
-            (*parser).flags |= ffi::PARSER_FLAG_COMPLETE_FRAMES as i32;
+            (*parser).flags |= ffi::PARSER_FLAG_COMPLETE_FRAMES;
             parser
         };
         Some(FieldParser { parser, context, first: None })

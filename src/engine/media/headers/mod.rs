@@ -29,7 +29,7 @@ enum Kind {
     Mpeg12,
     Mpeg4,
     Vp8,
-    Vp9(modern::Vp9),
+    Vp9(Box<modern::Vp9>),
     Av1(Box<modern::Av1>),
     /// Every packet stands alone.
     Intra,
@@ -46,7 +46,7 @@ impl Headers {
             Id::MPEG1VIDEO | Id::MPEG2VIDEO => Kind::Mpeg12,
             Id::MPEG4 => Kind::Mpeg4,
             Id::VP8 => Kind::Vp8,
-            Id::VP9 => Kind::Vp9(modern::Vp9::new()),
+            Id::VP9 => Kind::Vp9(Box::new(modern::Vp9::new())),
             Id::AV1 => Kind::Av1(Box::new(modern::Av1::new(extradata))),
             Id::MJPEG | Id::PRORES | Id::DVVIDEO | Id::DNXHD => Kind::Intra,
             _ => Kind::Unknown,

@@ -67,7 +67,8 @@ impl Av1 {
     pub fn new(extradata: &[u8]) -> Av1 {
         let mut this = Av1 { parser: av1::Parser::default(), sound: true };
         if extradata.first() == Some(&0x81) {
-            drop(this.unit(extradata.get(4..).unwrap_or(&[])));
+            // What it says of a picture is of no use here: there is none.
+            this.unit(extradata.get(4..).unwrap_or(&[]));
         }
         this
     }

@@ -1,3 +1,5 @@
+//! What a job's end comes to, as rows, moves and an event.
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;

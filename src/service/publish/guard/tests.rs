@@ -1,3 +1,5 @@
+//! The address table, row by row, and the forms that hide an address.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

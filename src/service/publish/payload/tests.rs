@@ -1,3 +1,5 @@
+//! The event's body against the contract's examples.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -56,7 +56,7 @@ CREATE TABLE jobs (
     request_id  TEXT    NOT NULL,                            -- RequestId of the submission
     state       TEXT    NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
     attempts    INTEGER NOT NULL CHECK (attempts >= 0),      -- attempts used up
-    due_ms      INTEGER NOT NULL,                            -- not claimed before
+    due_ms      INTEGER NOT NULL,                            -- not claimed before; 0 is at once
     claim_token TEXT,                                        -- proof of ownership while running
     incarnation TEXT,                                        -- whose claim it is
     created_ms  INTEGER NOT NULL,
@@ -180,8 +180,10 @@ CREATE TABLE outbox (
     created_ms INTEGER NOT NULL,
     state      TEXT    NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
     attempts   INTEGER NOT NULL CHECK (attempts >= 0),
-    next_ms    INTEGER NOT NULL,                             -- not tried before, while pending
-    last_error TEXT
+    next_ms    INTEGER NOT NULL,                             -- not tried before, while pending; 0 is at once
+    ended_ms   INTEGER,                                      -- when it was delivered
+    last_error TEXT,
+    CHECK ((state = 'delivered') = (ended_ms IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX outbox_due ON outbox (next_ms, seq) WHERE state = 'pending';

@@ -24,7 +24,7 @@ impl Sqlite {
                     sqlx::query(
                         "/* submit */ INSERT INTO jobs (id, account, video, spec, user_data, request_id, state,
                              attempts, due_ms, created_ms, pictures, sheets)
-                         VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, 0, 0)",
+                         VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, 0, ?, 0, 0)",
                     )
                     .bind(job.id.0)
                     .bind(job.account.0)
@@ -32,7 +32,6 @@ impl Sqlite {
                     .bind(spec)
                     .bind(job.user_data)
                     .bind(job.request_id)
-                    .bind(job.created_ms)
                     .bind(job.created_ms)
                     .execute(connection)
                     .await?;
@@ -115,18 +114,18 @@ impl Sqlite {
             .await
     }
 
-    pub async fn requeue(&self, id: &JobId, now_ms: i64) -> Result<bool, StoreError> {
+    // Due at once is 0 here, so the time of now is not needed; the contract keeps it for other backends.
+    pub async fn requeue(&self, id: &JobId, _now_ms: i64) -> Result<bool, StoreError> {
         let id = id.clone();
         self.writer
             .write("queue a job again", Statements::Several, move |connection| {
                 Box::pin(async move {
                     let seq: Option<i64> = sqlx::query_scalar(
                         "/* requeue */ UPDATE jobs
-                         SET state = 'queued', attempts = 0, due_ms = ?, started_ms = NULL, ended_ms = NULL,
+                         SET state = 'queued', attempts = 0, due_ms = 0, started_ms = NULL, ended_ms = NULL,
                              fail_code = NULL, fail_stage = NULL, fail_text = NULL, pictures = 0, sheets = 0
                          WHERE id = ? AND state IN ('failed', 'cancelled') RETURNING seq",
                     )
-                    .bind(now_ms)
                     .bind(id.0)
                     .fetch_optional(&mut *connection)
                     .await?;

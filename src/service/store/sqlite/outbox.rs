@@ -34,16 +34,17 @@ impl Sqlite {
             .map_err(|e| store_error("look for the next callback", &e))
     }
 
-    pub async fn delivery_done(&self, event_id: &str, _now_ms: i64) -> Result<(), StoreError> {
+    pub async fn delivery_done(&self, event_id: &str, now_ms: i64) -> Result<(), StoreError> {
         let event_id = event_id.to_owned();
         self.writer
             .write("record a delivered callback", Statements::One, move |connection| {
                 Box::pin(async move {
                     sqlx::query(
                         "/* delivery_done */ UPDATE outbox
-                         SET state = 'delivered', attempts = attempts + 1, last_error = NULL
+                         SET state = 'delivered', attempts = attempts + 1, ended_ms = ?, last_error = NULL
                          WHERE event_id = ? AND state = 'pending'",
                     )
+                    .bind(now_ms)
                     .bind(event_id)
                     .execute(connection)
                     .await?;
@@ -87,8 +88,8 @@ impl Sqlite {
                 Box::pin(async move {
                     for (event_id, next_ms) in rows {
                         sqlx::query(
-                            "/* postpone_deliveries */ UPDATE outbox SET next_ms = ?
-                             WHERE event_id = ? AND state = 'pending'",
+                            "/* postpone_deliveries */ UPDATE outbox SET next_ms = ?1
+                             WHERE event_id = ?2 AND state = 'pending' AND next_ms < ?1",
                         )
                         .bind(next_ms)
                         .bind(event_id)
@@ -134,17 +135,17 @@ impl Sqlite {
         row.map(|row| delivery_of(&row).map_err(|e| e.into_store(doing))).transpose()
     }
 
-    pub async fn redeliver(&self, event_id: &str, now_ms: i64) -> Result<bool, StoreError> {
+    // Due at once is 0 here, so the time of now is not needed; the contract keeps it for other backends.
+    pub async fn redeliver(&self, event_id: &str, _now_ms: i64) -> Result<bool, StoreError> {
         let event_id = event_id.to_owned();
         self.writer
             .write("send a callback again", Statements::One, move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "/* redeliver */ UPDATE outbox
-                         SET state = 'pending', attempts = 0, next_ms = ?, last_error = NULL
+                         SET state = 'pending', attempts = 0, next_ms = 0, ended_ms = NULL, last_error = NULL
                          WHERE event_id = ?",
                     )
-                    .bind(now_ms)
                     .bind(event_id)
                     .execute(connection)
                     .await?;
@@ -160,16 +161,17 @@ pub(super) async fn insert_delivery(
     connection: &mut SqliteConnection,
     event: &NewDelivery,
 ) -> Result<(), OpError> {
+    // Due at once is 0 and not the time of now: a clock set back afterwards would make the event wait for it.
     // A job that was queued again ends again. Should its event have the same id, the new body replaces the old:
     // refusing would hold up the job's end for good.
     sqlx::query(
         "/* insert_delivery */ INSERT INTO outbox
              (event_id, account, job, event_type, url, body, created_ms, state, attempts, next_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', 0, ?7)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', 0, 0)
          ON CONFLICT (event_id) DO UPDATE
          SET event_type = excluded.event_type, url = excluded.url, body = excluded.body,
-             created_ms = excluded.created_ms, state = 'pending', attempts = 0, next_ms = excluded.next_ms,
-             last_error = NULL",
+             created_ms = excluded.created_ms, state = 'pending', attempts = 0, next_ms = 0,
+             ended_ms = NULL, last_error = NULL",
     )
     .bind(&event.event_id)
     .bind(event.account.0)
@@ -185,6 +187,7 @@ pub(super) async fn insert_delivery(
 
 fn delivery_of(row: &SqliteRow) -> Result<DeliveryRow, OpError> {
     let event_id: String = row.try_get("event_id")?;
+    let created_ms: i64 = row.try_get("created_ms")?;
     let state: String = row.try_get("state")?;
     let state = match state.as_str() {
         "pending" => DeliveryState::Pending,
@@ -199,10 +202,11 @@ fn delivery_of(row: &SqliteRow) -> Result<DeliveryRow, OpError> {
         event_type: row.try_get("event_type")?,
         url: row.try_get("url")?,
         body: row.try_get("body")?,
-        created_ms: row.try_get("created_ms")?,
+        created_ms,
         state,
         attempts: row.try_get("attempts")?,
-        next_ms: row.try_get("next_ms")?,
+        // What is due at once was so from the beginning.
+        next_ms: row.try_get::<i64, _>("next_ms")?.max(created_ms),
         last_error: row.try_get("last_error")?,
     })
 }

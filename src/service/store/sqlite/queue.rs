@@ -19,6 +19,9 @@ use crate::service::store::rows::{Claim, DueHead, Job};
 /// larger count changes nothing on any machine, and each counted video costs a look-up.
 const DUE_VIDEOS_MAX: i64 = 256;
 
+/// Due is what `due_ms` says, and what it puts off by more than the longest wait (`RELEASE_AHEAD_MS_MAX`, here and in
+/// `take_due` as a number): then the clock was set back, and nothing shall wait for it to catch up.
+///
 /// Accounts are found by hopping from one to the next in the index; in each the videos are looked at oldest first
 /// until one is free and due. What is walked is videos, never jobs.
 pub(super) const DUE_HEADS: &str = "/* due_heads */
@@ -36,21 +39,21 @@ pub(super) const DUE_HEADS: &str = "/* due_heads */
                 WHERE h.account = a.account AND h.video NOT IN (SELECT video FROM busy)
                   AND EXISTS (SELECT 1 FROM jobs j
                               WHERE j.state = 'queued' AND j.account = h.account
-                                AND j.video = h.video AND j.due_ms <= ?1)
+                                AND j.video = h.video AND (j.due_ms <= ?1 OR j.due_ms > ?1 + 60000))
                 ORDER BY h.seq LIMIT 1)
         FROM accounts a WHERE a.account IS NOT NULL
     )
     SELECT heads.account, heads.video,
            (SELECT j.seq FROM jobs j
             WHERE j.state = 'queued' AND j.account = heads.account AND j.video = heads.video
-              AND j.due_ms <= ?1
+              AND (j.due_ms <= ?1 OR j.due_ms > ?1 + 60000)
             ORDER BY j.seq LIMIT 1) AS seq,
            (SELECT count(*) FROM
                (SELECT 1 FROM queue_heads h
                 WHERE h.video NOT IN (SELECT video FROM busy)
                   AND EXISTS (SELECT 1 FROM jobs j
                               WHERE j.state = 'queued' AND j.account = h.account
-                                AND j.video = h.video AND j.due_ms <= ?1)
+                                AND j.video = h.video AND (j.due_ms <= ?1 OR j.due_ms > ?1 + 60000))
                 LIMIT ?3)) AS due_videos
     FROM heads WHERE heads.video IS NOT NULL";
 
@@ -74,10 +77,9 @@ impl Sqlite {
                     .await?;
                     let back = sqlx::query(
                         "/* start_incarnation */ UPDATE jobs
-                         SET state = 'queued', claim_token = NULL, incarnation = NULL, due_ms = ?
+                         SET state = 'queued', claim_token = NULL, incarnation = NULL, due_ms = 0
                          WHERE state = 'running' AND incarnation <> ?",
                     )
-                    .bind(now_ms)
                     .bind(&incarnation.0)
                     .execute(&mut *connection)
                     .await?;
@@ -219,8 +221,8 @@ async fn take_due(
     let last_attempt = i64::from(ATTEMPTS_MAX) - 1;
     let oldest: Option<i64> = sqlx::query_scalar(
         "/* take_due */ SELECT attempts FROM jobs
-         WHERE state = 'queued' AND account = ? AND video = ? AND due_ms <= ?
-           AND EXISTS (SELECT 1 FROM running_incarnation WHERE incarnation = ?)
+         WHERE state = 'queued' AND account = ?1 AND video = ?2 AND (due_ms <= ?3 OR due_ms > ?3 + 60000)
+           AND EXISTS (SELECT 1 FROM running_incarnation WHERE incarnation = ?4)
          ORDER BY seq LIMIT 1",
     )
     .bind(due.account.0)
@@ -239,7 +241,8 @@ async fn take_due(
          SET state = 'running', claim_token = ?1, incarnation = ?2, started_ms = ?3
          WHERE state = 'queued' AND seq IN
              (SELECT seq FROM jobs
-              WHERE state = 'queued' AND account = ?4 AND video = ?5 AND due_ms <= ?3 AND attempts <= ?6
+              WHERE state = 'queued' AND account = ?4 AND video = ?5 AND (due_ms <= ?3 OR due_ms > ?3 + 60000)
+                AND attempts <= ?6
               ORDER BY seq LIMIT ?7)
          RETURNING *",
     )

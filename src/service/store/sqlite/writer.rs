@@ -258,7 +258,7 @@ async fn commit_group(
     };
     // The replies leave here, after the commit and never before it.
     for op in ops {
-        op.reply(committed.as_ref().map(|()| ()));
+        op.reply(committed.as_ref().copied());
     }
     match committed {
         Ok(()) => {
