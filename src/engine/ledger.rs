@@ -60,11 +60,6 @@ impl Ledger {
         result
     }
 
-    /// Takes back what `charge` counted inside another stage's `charge`.
-    pub fn uncharge(&self, stage: Stage, us: u64) {
-        self.stages_us[stage as usize].fetch_sub(us, Ordering::Relaxed);
-    }
-
     /// Everything so far.
     pub fn stats(&self) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

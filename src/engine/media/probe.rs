@@ -77,7 +77,9 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
     }
     let reader = Reader::new(input, index, time_base, headers, replay);
     let timeline = Timeline { origin, time_base, duration: end };
-    let facts = facts(container, index, codec, &look, &timeline, reader.key_frames());
+    // A recording without a length has no finished index either.
+    let key_frames = timeline.duration.and_then(|_| reader.key_frames());
+    let facts = facts(container, index, codec, &look, &timeline, key_frames);
     Ok(Medium { reader, recipe, look, timeline, facts, frame_length, bytes_read })
 }
 

@@ -187,7 +187,8 @@ async fn slots_bound_the_batches_and_the_extra_one_is_for_the_idle() {
     bench.submit(2, "e").await;
     bench.submit(2, "f").await;
     assert_eq!(accounts(&bench.begun().await), [2], "the extra slot");
-    assert_eq!(of_one[0].orders.threads, 1);
+    // The first may have been claimed before the others came; from the second on the cores are shared.
+    assert_eq!(of_one[1].orders.threads, 1);
 }
 
 #[tokio::test]
