@@ -8,16 +8,31 @@
 pub mod clips;
 pub mod daemon;
 pub mod http;
+pub mod processes;
 pub mod receiver;
+pub mod rows;
 pub mod sdk;
 pub mod sign;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up: far beyond the slowest machine, so that time decides nothing.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Looks again and again until there is something to see; for what nobody tells by itself.
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
 
 /// The program under test, without any setting of the caller's environment.
 pub fn stillframe() -> Command {

@@ -293,8 +293,13 @@ pub fn point_ended(status: PointStatus) {
     counter!("stillframe_capture_points_total", "result" => status.name()).increment(1);
 }
 
+/// So many more frames came out of a decoder. A walk can take hours, so this is told while it goes on.
+pub fn frames_decoded(backend: Backend, frames: u64) {
+    counter!("stillframe_decoded_frames_total", "backend" => backend.name()).increment(frames);
+}
+
 /// A walk ended, however it did; `pictures` came out of it.
-pub fn batch_ended(stats: &Stats, backend: Backend, pictures: u64) {
+pub fn batch_ended(stats: &Stats, pictures: u64) {
     let stages = &stats.stages_us;
     for (stage, us) in [
         (Stage::Open, stages.open),
@@ -305,7 +310,6 @@ pub fn batch_ended(stats: &Stats, backend: Backend, pictures: u64) {
     ] {
         histogram!("stillframe_stage_duration_seconds", "stage" => stage.name()).record(seconds_of_us(us));
     }
-    counter!("stillframe_decoded_frames_total", "backend" => backend.name()).increment(stats.frames_decoded);
     if pictures > 0 {
         histogram!("stillframe_frames_per_point").record(float(stats.frames_decoded) / float(pictures));
     }

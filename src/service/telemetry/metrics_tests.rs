@@ -28,7 +28,8 @@ fn every_event() {
         publish: Duration::from_millis(3),
     });
     point_ended(PointStatus::Failed);
-    batch_ended(&Stats { frames_decoded: 12, ..Stats::default() }, Backend::Cpu, 4);
+    frames_decoded(Backend::Cpu, 12);
+    batch_ended(&Stats { frames_decoded: 12, ..Stats::default() }, 4);
     media_rejected(FailCode::Corrupt);
     worker_died(Death::Crash);
     worker_died(Death::Killed);
