@@ -7,8 +7,10 @@
 
 pub mod clips;
 pub mod daemon;
+pub mod events;
 pub mod http;
 pub mod receiver;
+pub mod scrape;
 pub mod sdk;
 pub mod sign;
 
