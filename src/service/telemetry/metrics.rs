@@ -61,7 +61,8 @@ const SLOW: Kind = Kind::Histogram(&[
 const FRAMES: Kind =
     Kind::Histogram(&[0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0]);
 
-const ACTION: Label = Label { name: "action", values: Values::Of("actions of the API, `picture` and `other`") };
+const ACTION: Label =
+    Label { name: "action", values: Values::Of("actions of the API, `picture` and `other`") };
 const fn label(name: &'static str, values: &'static [&'static str]) -> Label {
     Label { name, values: Values::These(values) }
 }
