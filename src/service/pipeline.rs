@@ -383,7 +383,7 @@ impl<'a> Batch<'a> {
 
     /// Ends what can be ended and gives the rest back, each job at the cost that it has to bear.
     async fn settle(mut self, ended: Ended) {
-        report::batch_ended(&self.video, &ended);
+        report::batch_ended(&self.video, &ended, self.walked.len(), &self.stats);
         // The database may have been away when its last image came.
         self.finish_decided().await;
         for index in 0..self.jobs.len() {

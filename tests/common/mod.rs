@@ -7,10 +7,12 @@
 
 pub mod clips;
 pub mod daemon;
+pub mod events;
 pub mod http;
 pub mod processes;
 pub mod receiver;
 pub mod rows;
+pub mod scrape;
 pub mod sdk;
 pub mod sign;
 
