@@ -144,7 +144,13 @@ impl Daemon {
     /// Calls and insists on success; returns the body.
     #[track_caller]
     pub fn must(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
-        let answer = self.call(action, parameters);
+        self.must_as(&self.key, action, parameters)
+    }
+
+    /// Calls with any key and insists on success; returns the body.
+    #[track_caller]
+    pub fn must_as(&self, key: &Key, action: &str, parameters: &[(&str, &str)]) -> Value {
+        let answer = self.call_as(key, action, parameters);
         assert_eq!(answer.status, 200, "{action} {parameters:?}: {}\n{}", answer.text(), self.log());
         answer.json()
     }
@@ -152,9 +158,15 @@ impl Daemon {
     /// Registers a file; returns its VideoId.
     #[track_caller]
     pub fn register(&self, path: &Path) -> String {
+        self.register_as(&self.key, path)
+    }
+
+    /// Registers a file for the account of any key; returns its VideoId.
+    #[track_caller]
+    pub fn register_as(&self, key: &Key, path: &Path) -> String {
         let metadata = serde_json::json!([{"FileURL": file_url(path), "Title": "clip"}]).to_string();
         let parameters = [("RegisterMetadatas", &*metadata), ("TemplateGroupId", "VOD_NO_TRANSCODE")];
-        let body = self.must("RegisterMedia", &parameters);
+        let body = self.must_as(key, "RegisterMedia", &parameters);
         body["RegisteredMediaList"][0]["MediaId"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
     }
 

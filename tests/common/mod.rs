@@ -36,9 +36,11 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The program under test, without any setting of the caller's environment.
+/// The program under test, without any setting of the caller's environment: the one that was built along, or the
+/// one that `STILLFRAME_PROGRAM` names (a release build under a load driver, say).
 pub fn stillframe() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stillframe"));
+    let built = || env!("CARGO_BIN_EXE_stillframe").into();
+    let mut command = Command::new(std::env::var_os("STILLFRAME_PROGRAM").unwrap_or_else(built));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STILLFRAME_") {
             command.env_remove(name);
