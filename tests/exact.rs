@@ -260,6 +260,11 @@ fn a_recording_without_length_or_cues() {
 }
 
 #[test]
+fn a_raw_stream_is_counted_through() {
+    check(&clip("exact_raw.264", &["-c:v", "libx264", "-bf", "3", "-g", "50"]));
+}
+
+#[test]
 fn one_frame_serves_every_instant() {
     check(&clip("exact_one.mp4", &["-frames:v", "1", "-c:v", "libx264"]));
 }

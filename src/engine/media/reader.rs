@@ -234,14 +234,14 @@ impl Reader {
         unsafe {
             let context = self.input.as_mut_ptr();
             let backward = ffi::AVSEEK_FLAG_BACKWARD;
-            // Containers without structure of their own begin at their first byte; others must be told a time.
-            let raw = (*(*context).iformat).flags & ffi::AVFMT_NOTIMESTAMPS != 0;
-            if (self.entry == Entry::Guess || raw)
-                && ffi::av_seek_frame(context, -1, 0, ffi::AVSEEK_FLAG_BYTE) >= 0
-            {
+            let to_first_byte = || ffi::av_seek_frame(context, -1, 0, ffi::AVSEEK_FLAG_BYTE) >= 0;
+            // A transport stream begins at its first byte, whatever its clock says there; a raw stream knows no
+            // times at all. Any other container must be told a time, or its parser stands in the wrong place.
+            if self.entry == Entry::Guess && to_first_byte() {
                 return;
             }
-            if ffi::av_seek_frame(context, self.stream as i32, first, backward) < 0 {
+            let by_time = ffi::av_seek_frame(context, self.stream as i32, first, backward) >= 0;
+            if !by_time && !to_first_byte() {
                 ffi::avformat_seek_file(context, self.stream as i32, i64::MIN, first, i64::MAX, 0);
             }
         }
