@@ -130,8 +130,9 @@ pub const METRICS: &[Metric] = &[
     metric("stillframe_last_success_timestamp_seconds", Kind::Gauge, SECONDS, "When a job last ended with a picture, Unix time; 0 before the first.", &[]),
     metric("stillframe_heartbeat_timestamp_seconds", Kind::Gauge, SECONDS, "When a part of the daemon was last seen alive, Unix time.",
         &[label("stage", &["scheduler", "store", "node"])]),
-    metric("stillframe_build_info", Kind::Gauge, COUNT, "1, with the version that runs.",
-        &[Label { name: "version", values: Values::Of("the one that runs") }]),
+    metric("stillframe_build_info", Kind::Gauge, COUNT, "1, with what runs and what it was built from.",
+        &[Label { name: "version", values: Values::Of("the one that runs") },
+          Label { name: "build", values: Values::Of("commit, FFmpeg's headers, compiler") }]),
 ];
 
 /// Renders what was counted.
@@ -188,7 +189,8 @@ impl Scrape {
             counter!("stillframe_jobs_finished_total", "result" => "fail", "reason" => code.name())
                 .absolute(0);
         }
-        gauge!("stillframe_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        let (version, build) = (env!("CARGO_PKG_VERSION"), env!("STILLFRAME_BUILD"));
+        gauge!("stillframe_build_info", "version" => version, "build" => build).set(1.0);
         self.process.describe();
     }
 
