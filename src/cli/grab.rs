@@ -68,10 +68,6 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         Ok(source) => source,
         Err(failure) => return fault(&args, &failure),
     };
-    if let Err(e) = std::fs::create_dir_all(&args.out) {
-        eprintln!("stillframe: cannot make the folder {}: {e}", args.out.display());
-        return exit::FAULT;
-    }
     warm_up();
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let threads = args.threads.unwrap_or_else(|| args.points.most().clamp(1, cores.min(16)));
@@ -145,11 +141,14 @@ fn entries(pages: &Pages, planned: &Planned, has_sheets: bool) -> Vec<(bool, Val
             entry.insert("reason".into(), json!(format!("{}: {}", failure.stage.name(), failure.text)));
         } else if let Some(shown) = pages.shown.get(&asked) {
             entry.extend(report::shown(shown));
-            good = has_sheets;
+            good = true;
             if let Some((file, bytes)) = pages.files.get(&ImageKind::Picture { asked }) {
                 entry.insert("file".into(), json!(file));
                 entry.insert("bytes".into(), json!(bytes.2));
-                good = true;
+            } else if !has_sheets {
+                good = false;
+                entry.insert("status".into(), json!("failed"));
+                entry.insert("reason".into(), json!("publish: the picture could not be written"));
             }
         } else {
             entry.insert("status".into(), json!("failed"));
@@ -183,7 +182,10 @@ fn line(out: &Path, entry: &Value) -> String {
             text("status"),
             entry["frame_md5"].as_str().map_or_else(String::new, |md5| format!(", {md5}")),
         ),
-        None => format!("{:05}  asked {asked} ms, {} {}", entry["ordinal"], text("status"), text("reason")),
+        None => {
+            let ordinal = entry["ordinal"].as_u64().unwrap_or(0);
+            format!("{ordinal:05}  asked {asked} ms, {} {}", text("status"), text("reason"))
+        }
     }
 }
 
@@ -222,7 +224,7 @@ impl<'a> Album<'a> {
             ImageKind::Picture { asked } => format!("{:05}.jpg", asked + 1),
             ImageKind::Sheet { number } => format!("sprite-{:05}.jpg", number + 1),
         };
-        if let Err(e) = std::fs::write(self.out.join(&name), &image.bytes) {
+        if let Err(e) = write(&self.out.join(&name), &image.bytes) {
             eprintln!("stillframe: cannot write {}: {e}", self.out.join(&name).display());
             return Err(Gone);
         }
@@ -235,6 +237,17 @@ impl<'a> Album<'a> {
         if let Ok(mut pages) = self.pages.lock() {
             change(&mut pages);
         }
+    }
+}
+
+/// Writes a file. Its folder is made with the first one: a video that gives no picture leaves nothing behind.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match std::fs::write(path, bytes) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            std::fs::write(path, bytes)
+        }
+        written => written,
     }
 }
 

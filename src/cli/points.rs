@@ -140,6 +140,10 @@ pub fn open(path: &Path) -> Result<Source, Failure> {
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).map_err(
             |e| match e.kind() {
                 std::io::ErrorKind::NotFound => fail(FailCode::NotFound, "no such file".to_owned()),
+                // A socket, or a device that is not there: neither can be opened at all.
+                _ if matches!(e.raw_os_error(), Some(libc::ENXIO | libc::ENODEV)) => {
+                    fail(FailCode::NotAFile, "not a regular file".to_owned())
+                }
                 _ => fail(FailCode::Io, format!("cannot open the file: {e}")),
             },
         )?;

@@ -182,8 +182,8 @@ impl<'a> Batch<'a> {
                     // The share of the byte budget is held until the image is on disk.
                     Delivery::Message(message, _held) => self.take(message).await,
                     Delivery::Ended(ended, stats) => {
-                        self.stats = stats;
-                        metrics::batch_ended(&stats, Backend::Cpu, self.pictures);
+                        self.count(stats);
+                        metrics::batch_ended(&stats, self.pictures);
                         return ended;
                     }
                 },
@@ -205,7 +205,7 @@ impl<'a> Batch<'a> {
             Message::Planned(planned) => self.take_plan(planned).await,
             Message::RunBegins { points, stats } => {
                 self.under_way.extend(points);
-                self.stats = stats;
+                self.count(stats);
             }
             Message::RunEnds { points } => points.iter().for_each(|point| {
                 self.under_way.remove(point);
@@ -226,6 +226,13 @@ impl<'a> Batch<'a> {
             Message::Note { warning: true, text } => tracing::warn!(video_id = %self.video.id, "{text}"),
             Message::Note { warning: false, text } => tracing::debug!(video_id = %self.video.id, "{text}"),
         }
+    }
+
+    /// Takes what the child counted until now.
+    fn count(&mut self, stats: Stats) {
+        let more = stats.frames_decoded.saturating_sub(self.stats.frames_decoded);
+        metrics::frames_decoded(Backend::Cpu, more);
+        self.stats = stats;
     }
 
     async fn take_plan(&mut self, planned: Planned) {
@@ -340,7 +347,7 @@ impl<'a> Batch<'a> {
 
     /// Ends what can be ended and gives the rest back, each job at the cost that it has to bear.
     async fn settle(mut self, ended: Ended) {
-        report::batch_ended(&self.video, &ended);
+        report::batch_ended(&self.video, &ended, self.walked.len(), &self.stats);
         // The database may have been away when its last image came.
         self.finish_decided().await;
         for index in 0..self.jobs.len() {

@@ -15,6 +15,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::protocol::{Control, Exit, How};
 use super::{Engine, build_id, child, fds};
 
+/// How far below the daemon decoding stands, in steps of nice(2): a core that both want answers requests first.
+const NICENESS: i32 = 10;
+
 unsafe extern "C" {
     // POSIX; the libc crate does not carry it for every target.
     fn tzset();
@@ -32,6 +35,8 @@ pub fn main(engine: Engine, warm_up: fn()) -> u8 {
     // SAFETY: three numbers in; this process has opened nothing from 3 on yet.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     ignore_signals();
+    // Everybody may stand further back. Should a kernel refuse it all the same, decoding goes on as it is.
+    rustix::process::nice(NICENESS).ok();
     // SAFETY: reads TZ and sets the C library's zone; there is no second thread to see it change. A child
     // could not do it any more: it may not open /etc/localtime.
     unsafe { tzset() };

@@ -246,6 +246,7 @@ fn tell() -> Vec<Message> {
     );
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     told.push(format!("oom {}", read("/proc/self/oom_score_adj")));
+    told.push(format!("nice {:?}", rustix::process::getpriority_process(None)));
     let death_signal = rustix::process::parent_process_death_signal();
     told.push(format!("deathsig {}", death_signal == Ok(Some(Signal::KILL))));
     told.sort();

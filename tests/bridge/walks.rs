@@ -75,6 +75,9 @@ pub async fn a_child_holds_nothing_but_its_batch() {
     let mut running = pool.run(batch(engines::TELL), source, grant).await.expect("a child");
     let (messages, ..) = hear_out(&mut running).await;
     let video = format!("fd 4 {}", file.path().display());
+    // Ten steps behind the daemon, as far down as the scale goes.
+    let own = rustix::process::getpriority_process(None).expect("a priority");
+    let nice = format!("nice Ok({})", (own + 10).min(19));
     let expected = [
         "deathsig true",
         "env MALLOC_ARENA_MAX=2",
@@ -84,6 +87,7 @@ pub async fn a_child_holds_nothing_but_its_batch() {
         "fd 2 pipe:",
         "fd 3 socket:",
         &video,
+        &nice,
         "oom 900",
     ];
     let told = notes(&messages);

@@ -14,7 +14,7 @@ static SERIAL: AtomicU32 = AtomicU32::new(0);
 pub fn clip(name: &str, recipe: &[&str]) -> PathBuf {
     let digest = Sha256::digest(recipe.join("\n").as_bytes());
     let tag: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips");
+    let folder = folder();
     let path = folder.join(format!("{tag}-{name}"));
     if path.is_file() {
         return path;
@@ -55,4 +55,20 @@ pub fn short() -> PathBuf {
             "aac",
         ],
     )
+}
+
+/// `count` closed groups of `frames` pictures each, all with the same pictures: 1080p H.264, 25 frames a second, one
+/// key frame a group. A group is small, but each of its pictures takes all before it in the group to decode.
+pub fn groups(count: u32, frames: u32) -> PathBuf {
+    let (frames, loops) = (frames.to_string(), (count - 1).to_string());
+    let size = ["-f", "lavfi", "-i", "testsrc2=size=1920x1080:rate=25", "-frames:v", &frames];
+    let coding = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "40", "-pix_fmt", "yuv420p"];
+    let groups = ["-g", &frames, "-keyint_min", &frames, "-sc_threshold", "0"];
+    let one = clip("group.mp4", &[&size[..], &coding, &groups].concat());
+    clip("groups.mp4", &["-stream_loop", &loops, "-i", one.to_str().unwrap(), "-c", "copy"])
+}
+
+/// The folder that all clips lie in, as a media root: large ones are not copied.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips")
 }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::http::{self, Answer};
 use super::{PATIENCE, sign};
 
 /// What a daemon is started with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Setup {
     /// Variables, `STILLFRAME_SECTION_KEY` as a rule.
     pub env: Vec<(&'static str, String)>,
@@ -144,7 +144,13 @@ impl Daemon {
     /// Calls and insists on success; returns the body.
     #[track_caller]
     pub fn must(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
-        let answer = self.call(action, parameters);
+        self.must_as(&self.key, action, parameters)
+    }
+
+    /// Calls with any key and insists on success; returns the body.
+    #[track_caller]
+    pub fn must_as(&self, key: &Key, action: &str, parameters: &[(&str, &str)]) -> Value {
+        let answer = self.call_as(key, action, parameters);
         assert_eq!(answer.status, 200, "{action} {parameters:?}: {}\n{}", answer.text(), self.log());
         answer.json()
     }
@@ -152,9 +158,15 @@ impl Daemon {
     /// Registers a file; returns its VideoId.
     #[track_caller]
     pub fn register(&self, path: &Path) -> String {
+        self.register_as(&self.key, path)
+    }
+
+    /// Registers a file for the account of any key; returns its VideoId.
+    #[track_caller]
+    pub fn register_as(&self, key: &Key, path: &Path) -> String {
         let metadata = serde_json::json!([{"FileURL": file_url(path), "Title": "clip"}]).to_string();
         let parameters = [("RegisterMetadatas", &*metadata), ("TemplateGroupId", "VOD_NO_TRANSCODE")];
-        let body = self.must("RegisterMedia", &parameters);
+        let body = self.must_as(key, "RegisterMedia", &parameters);
         body["RegisteredMediaList"][0]["MediaId"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
     }
 
@@ -164,6 +176,26 @@ impl Daemon {
         let all: Vec<_> = [("VideoId", video)].into_iter().chain(parameters.iter().copied()).collect();
         let body = self.must("SubmitSnapshotJob", &all);
         body["SnapshotJob"]["JobId"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+    }
+
+    /// Has every snapshot event of the key's account sent to `url`.
+    #[track_caller]
+    pub fn call_back(&self, key: &Key, url: &str) {
+        let parameters =
+            [("CallbackType", "HTTP"), ("CallbackURL", url), ("EventTypeList", "SnapshotComplete")];
+        let answer = self.call_as(key, "SetMessageCallback", &parameters);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// The sum of a metric's series, as of now.
+    pub fn count(&self, metric: &str) -> u64 {
+        let text = self.metrics();
+        let of_metric = text.lines().filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            (name.split('{').next() == Some(metric)).then(|| value.parse::<f64>().unwrap())
+        });
+        // Counters of a test stay far below 2^53.
+        of_metric.sum::<f64>() as u64
     }
 
     /// One scrape of the metrics.
@@ -210,7 +242,17 @@ impl Drop for Daemon {
 
 /// Makes a key with `stillframe keys new`, which works with and without a daemon.
 pub fn new_key(data: &Path) -> Key {
-    let told = super::json(super::stillframe().args(["keys", "new", "--json", "--data"]).arg(data));
+    read_key(super::stillframe().args(["keys", "new", "--json", "--data"]).arg(data))
+}
+
+/// Makes a key of another account than the first.
+pub fn new_key_of(data: &Path, account: u32) -> Key {
+    let account = account.to_string();
+    read_key(super::stillframe().args(["keys", "new", "--json", "--account", &account, "--data"]).arg(data))
+}
+
+fn read_key(command: &mut Command) -> Key {
+    let told = super::json(command);
     let text = |name: &str| told[name].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
     Key { id: text("access_key_id"), secret: text("access_key_secret") }
 }

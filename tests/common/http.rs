@@ -2,7 +2,7 @@
 //!
 //! Owns nothing but the socket. Never follows, retries or decodes anything but chunks.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::PATIENCE;
@@ -38,13 +38,28 @@ impl Answer {
 
 /// Sends the bytes of a request and reads the answer to its end.
 pub fn send(to: SocketAddr, request: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(to).unwrap_or_else(|error| panic!("{to}: {error}"));
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(request).unwrap();
+    try_send(to, request).unwrap_or_else(|error| panic!("{to}: {error}"))
+}
+
+/// As `send`, for a server that may be gone at any moment.
+///
+/// # Errors
+/// When there is nobody, or no whole answer came.
+pub fn try_send(to: SocketAddr, request: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request)?;
     let mut bytes = Vec::new();
     // A server may close while we still write (413): what it said before counts.
     let ended = stream.read_to_end(&mut bytes);
-    parse(&bytes).unwrap_or_else(|| panic!("no answer ({ended:?}): {}", String::from_utf8_lossy(&bytes)))
+    let answer = parse(&bytes).filter(|answer| {
+        let length = answer.header("content-length").and_then(|length| length.parse().ok());
+        length.is_none_or(|length: usize| answer.body.len() == length)
+    });
+    answer.ok_or_else(|| {
+        let text = String::from_utf8_lossy(&bytes);
+        io::Error::other(format!("no whole answer ({ended:?}): {text}"))
+    })
 }
 
 /// GET of a path.

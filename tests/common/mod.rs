@@ -7,21 +7,40 @@
 
 pub mod clips;
 pub mod daemon;
+pub mod events;
 pub mod http;
+pub mod processes;
 pub mod receiver;
+pub mod rows;
+pub mod scrape;
 pub mod sdk;
 pub mod sign;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up: far beyond the slowest machine, so that time decides nothing.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The program under test, without any setting of the caller's environment.
+/// Looks again and again until there is something to see; for what nobody tells by itself.
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// The program under test, without any setting of the caller's environment: the one that was built along, or the
+/// one that `STILLFRAME_PROGRAM` names (a release build under a load driver, say).
 pub fn stillframe() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stillframe"));
+    let built = || env!("CARGO_BIN_EXE_stillframe").into();
+    let mut command = Command::new(std::env::var_os("STILLFRAME_PROGRAM").unwrap_or_else(built));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STILLFRAME_") {
             command.env_remove(name);

@@ -63,6 +63,11 @@ impl Receiver {
         self.callbacks.recv_timeout(PATIENCE).expect("a callback")
     }
 
+    /// The callbacks from now on, for who has to wait for other things as well.
+    pub fn into_callbacks(self) -> mpsc::Receiver<Callback> {
+        self.callbacks
+    }
+
     /// A callback that has come already, if any.
     pub fn already(&self) -> Option<Callback> {
         self.callbacks.try_recv().ok()

@@ -12,6 +12,17 @@ use super::daemon::Key;
 
 /// A POST with everything in the query and an empty body, as the current SDKs send it, signed now.
 pub fn v3(to: SocketAddr, key: &Key, action: &str, parameters: &[(&str, &str)]) -> Vec<u8> {
+    v3_on(to, key, action, parameters, "close")
+}
+
+/// The same with a `Connection` header of choice.
+pub fn v3_on(
+    to: SocketAddr,
+    key: &Key,
+    action: &str,
+    parameters: &[(&str, &str)],
+    connection: &str,
+) -> Vec<u8> {
     let mut sorted = parameters.to_vec();
     sorted.sort_unstable();
     let query: Vec<String> = sorted.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
@@ -38,7 +49,7 @@ pub fn v3(to: SocketAddr, key: &Key, action: &str, parameters: &[(&str, &str)]) 
     let sent: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!(
         "POST /?{query} HTTP/1.1\r\n{sent}Authorization: ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},\
-         Signature={signature}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+         Signature={signature}\r\nContent-Length: 0\r\nConnection: {connection}\r\n\r\n",
         key.id
     )
     .into_bytes()

@@ -31,6 +31,9 @@ const ALLOCATION_BYTES_MAX: usize = 512 << 20;
 /// Sets what holds for the whole process: FFmpeg's log and its largest allocation. Call before any other.
 pub fn warm_up() {
     super::log::install();
+    // Errors have no text before this; the table is written once, before anything reads it.
+    static TEXTS: std::sync::Once = std::sync::Once::new();
+    TEXTS.call_once(ffmpeg_next::util::error::register_all);
     // SAFETY: both only set process-wide integers.
     unsafe {
         ffi::av_max_alloc(ALLOCATION_BYTES_MAX);

@@ -278,7 +278,7 @@ fn refused(error: ApiError, action: &'static str, format: Format, request_id: &s
 }
 
 fn report(request_id: &str, action: &'static str, error: Option<&ApiError>, began: Instant) {
-    let code = error.map_or("OK", |e| e.code.as_ref());
+    let code = error.map_or("ok", |e| e.code.as_ref());
     metrics::http_request(action, code, began.elapsed().as_secs_f64());
     let Some(error) = error else { return };
     if error.is_auth_failure() {

@@ -2,7 +2,6 @@
 //!
 //! Owns how videos are named in requests and shown in answers (API contract, 3.4, 3.8, 6). Never opens one.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -154,10 +153,12 @@ pub async fn register_media(call: &Call<'_>) -> Answer {
 }
 
 // The path and size of the file, or why it cannot be registered.
-async fn resolve(call: &Call<'_>, url: String) -> Result<Result<(PathBuf, i64), String>, ApiError> {
+async fn resolve(call: &Call<'_>, url: String) -> Result<Result<(String, i64), String>, ApiError> {
     let roots = call.context.roots.clone();
     let looked_up = tokio::task::spawn_blocking(move || {
         let path = roots.resolve(&url).map_err(|failure| failure.to_string())?;
+        // Rows are text.
+        let path = path.into_os_string().into_string().map_err(|_| format!("{url:.256}: not UTF-8"))?;
         let size = std::fs::metadata(&path).map_err(|e| format!("failed to stat: {e}"))?.len();
         Ok((path, i64::try_from(size).unwrap_or(i64::MAX)))
     });
@@ -167,15 +168,12 @@ async fn resolve(call: &Call<'_>, url: String) -> Result<Result<(PathBuf, i64), 
 async fn register(
     call: &Call<'_>,
     metadata: Metadata,
-    path: PathBuf,
+    path: String,
     size: i64,
 ) -> Result<(VideoId, bool), ApiError> {
     // One spelling a file: the URL is made from the path, so that two spellings give one video.
     let canonical = url::Url::from_file_path(&path)
         .map_err(|()| ApiError::fixed(Fixed::Internal, "a resolved path is not absolute"))?;
-    let Some(path) = path.to_str() else {
-        return Err(ApiError::invalid_parameter("RegisterMetadatas", "the path is not UTF-8"));
-    };
     let template_group_id = call.params.get("TemplateGroupId").map(str::to_owned);
     let stays_raw = template_group_id.as_deref().is_some_and(|id| id != NO_TRANSCODE);
     let now_ms = call.context.clock.now_ms();
@@ -190,7 +188,7 @@ async fn register(
         cover_url: metadata.cover_url,
         template_group_id,
         file_url: canonical.into(),
-        path: path.to_owned(),
+        path,
         size,
         duration_ms: None,
         status: if stays_raw { VideoStatus::UploadSucc } else { VideoStatus::Normal },

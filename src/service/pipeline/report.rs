@@ -1,6 +1,6 @@
 //! What the log and the metrics hear of jobs and batches.
 //!
-//! Owns the one log line of a job's end. Never changes anything.
+//! Owns the one log line of a job's end and the one of a walk's. Never changes anything.
 
 use std::time::Duration;
 
@@ -78,8 +78,22 @@ pub fn job_ended(job: &Job, finished: &Finished, points: &[PointStatus], walk: W
     );
 }
 
-/// A walk ended.
-pub fn batch_ended(video: &Video, ended: &Ended) {
+/// A walk ended; `jobs` were walked together, `stats` is what that cost.
+pub fn batch_ended(video: &Video, ended: &Ended, jobs: usize, stats: &Stats) {
+    if stats.opens > 0 {
+        tracing::info!(
+            video_id = %video.id,
+            jobs,
+            opens = stats.opens,
+            seek_runs = stats.seek_runs,
+            packets_decoded = stats.packets_decoded,
+            packets_skipped = stats.packets_skipped,
+            frames_decoded = stats.frames_decoded,
+            cpu_ms = stats.cpu_us / 1000,
+            wall_ms = stats.wall_us / 1000,
+            "walk ended"
+        );
+    }
     match ended {
         Ended::Done | Ended::Stopped => {}
         Ended::Refused { reason } => tracing::error!(video_id = %video.id, %reason, "a walk was refused"),

@@ -2,6 +2,8 @@
 //!
 //! Owns the subscriber. Never decides what is worth a line.
 
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -32,7 +34,8 @@ pub fn start(settings: &LogSettings) -> Result<LogControl, LogError> {
         registry.with(lines.with_writer(std::io::stderr)).try_init()
     } else {
         let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        registry.with(fmt::layer().with_ansi(colours).with_writer(std::io::stderr)).try_init()
+        let lines = fmt::layer().fmt_fields(on_one_line()).with_ansi(colours);
+        registry.with(lines.with_writer(std::io::stderr)).try_init()
     };
     started.map_err(|error| LogError(error.to_string()))?;
     Ok(LogControl { filter: control })
@@ -47,6 +50,20 @@ impl LogControl {
         let filter = parse(filter)?;
         self.filter.reload(filter).map_err(|error| LogError(error.to_string()))
     }
+}
+
+/// Fields as text. File names and texts of decoders are in them: none may end the line or steer a terminal.
+fn on_one_line() -> impl for<'writer> FormatFields<'writer> + 'static {
+    let fields = fmt::format::debug_fn(|writer, field, value| {
+        if field.name() != "message" {
+            write!(writer, "{field}=")?;
+        }
+        format!("{value:?}").chars().try_for_each(|c| match c.is_control() {
+            true => write!(writer, "{}", c.escape_default()),
+            false => writer.write_char(c),
+        })
+    });
+    fields.delimited(" ")
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {

@@ -61,7 +61,8 @@ const SLOW: Kind = Kind::Histogram(&[
 const FRAMES: Kind =
     Kind::Histogram(&[0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0]);
 
-const ACTION: Label = Label { name: "action", values: Values::Of("actions of the API, and `unknown`") };
+const ACTION: Label =
+    Label { name: "action", values: Values::Of("actions of the API, `picture` and `other`") };
 const fn label(name: &'static str, values: &'static [&'static str]) -> Label {
     Label { name, values: Values::These(values) }
 }
@@ -100,6 +101,8 @@ pub const METRICS: &[Metric] = &[
         &[label("stage", &["open", "plan", "decode", "convert", "encode", "publish"])]),
     metric("stillframe_capture_points_total", Kind::Counter, COUNT, "Points of ended jobs.",
         &[label("result", &["ok", "first_frame", "last_frame", "past_end", "concealed", "failed"])]),
+    metric("stillframe_video_opens_total", Kind::Counter, COUNT, "Videos opened for a walk; one serves all jobs that wait for the video.", &[]),
+    metric("stillframe_seek_runs_total", Kind::Counter, COUNT, "Decode runs of walks; one serves all points whose frames it holds.", &[]),
     metric("stillframe_decoded_frames_total", Kind::Counter, COUNT, "Frames that came out of a decoder.",
         &[label("backend", &["cpu"])]),
     metric("stillframe_frames_per_point", FRAMES, COUNT, "Decoded frames of a batch for each of its pictures.", &[]),
@@ -293,8 +296,13 @@ pub fn point_ended(status: PointStatus) {
     counter!("stillframe_capture_points_total", "result" => status.name()).increment(1);
 }
 
+/// So many more frames came out of a decoder. A walk can take hours, so this is told while it goes on.
+pub fn frames_decoded(backend: Backend, frames: u64) {
+    counter!("stillframe_decoded_frames_total", "backend" => backend.name()).increment(frames);
+}
+
 /// A walk ended, however it did; `pictures` came out of it.
-pub fn batch_ended(stats: &Stats, backend: Backend, pictures: u64) {
+pub fn batch_ended(stats: &Stats, pictures: u64) {
     let stages = &stats.stages_us;
     for (stage, us) in [
         (Stage::Open, stages.open),
@@ -305,7 +313,8 @@ pub fn batch_ended(stats: &Stats, backend: Backend, pictures: u64) {
     ] {
         histogram!("stillframe_stage_duration_seconds", "stage" => stage.name()).record(seconds_of_us(us));
     }
-    counter!("stillframe_decoded_frames_total", "backend" => backend.name()).increment(stats.frames_decoded);
+    counter!("stillframe_video_opens_total").increment(stats.opens);
+    counter!("stillframe_seek_runs_total").increment(stats.seek_runs);
     if pictures > 0 {
         histogram!("stillframe_frames_per_point").record(float(stats.frames_decoded) / float(pictures));
     }

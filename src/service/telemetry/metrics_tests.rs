@@ -28,7 +28,8 @@ fn every_event() {
         publish: Duration::from_millis(3),
     });
     point_ended(PointStatus::Failed);
-    batch_ended(&Stats { frames_decoded: 12, ..Stats::default() }, Backend::Cpu, 4);
+    frames_decoded(Backend::Cpu, 12);
+    batch_ended(&Stats { opens: 1, seek_runs: 3, frames_decoded: 12, ..Stats::default() }, 4);
     media_rejected(FailCode::Corrupt);
     worker_died(Death::Crash);
     worker_died(Death::Killed);
@@ -116,6 +117,9 @@ fn numbers_come_out_as_they_went_in() {
         "stillframe_last_success_timestamp_seconds 0",
         "stillframe_worker_restarts_total{cause=\"crash\"} 1",
         "stillframe_workers{state=\"idle\"} 3",
+        "stillframe_video_opens_total 1",
+        "stillframe_seek_runs_total 3",
+        "stillframe_decoded_frames_total{backend=\"cpu\"} 12",
         "stillframe_frames_per_point_sum 3",
         "stillframe_job_queue_wait_seconds_bucket{le=\"0.025\"} 1",
     ] {
