@@ -90,7 +90,6 @@ impl Health {
 }
 
 /// What the listener needs.
-#[derive(Debug)]
 pub struct AdminContext {
     pub health: Arc<Health>,
     pub scrape: Scrape,

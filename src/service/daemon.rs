@@ -8,36 +8,31 @@
 //! ```
 
 mod folder;
+mod parts;
 mod rounds;
 mod signals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::admin::{self, AdminContext, Health};
-use super::api::{self, ApiContext, ProbeRequest};
+use super::api::{self, ProbeRequest};
 use super::batch::scheduler::Scheduler;
-use super::clock::Clock;
-use super::objects::{MediaRoots, ObjectError, ObjectStore};
-use super::pipeline::{Partials, Pipeline};
-use super::publish::{notifier, sweep};
+use super::objects::ObjectError;
+use super::pipeline::Pipeline;
 use super::settings::{Flags, Settings};
-use super::store::{Store, StoreError};
+use super::store::StoreError;
 use super::telemetry::logging::LogControl;
 use super::telemetry::metrics::{self, Scrape};
-use super::{probe, stop};
-use crate::model::ids::Incarnation;
-use crate::worker::budget::Budget;
-use crate::worker::pool::{Pool, PoolConfig};
+use super::{admin, probe, stop};
 use folder::{DataFolder, FolderError};
-use rounds::Rounds;
+use parts::Parts;
 use signals::{Asked, Signals};
 
 /// Batches that were asked to stop may finish their runs in hand so long; then their children are killed.
@@ -104,6 +99,7 @@ fn task_gone(gone: Option<Result<&'static str, tokio::task::JoinError>>) -> Daem
 }
 
 /// The signals that stop one part each.
+#[derive(Default)]
 struct Stops {
     claiming: watch::Sender<bool>,
     working: watch::Sender<bool>,
@@ -116,10 +112,7 @@ struct Stops {
 /// A running daemon.
 struct Daemon {
     folder: DataFolder,
-    store: Store,
-    pool: Arc<Pool>,
-    health: Arc<Health>,
-    settings: watch::Sender<Arc<Settings>>,
+    parts: Parts,
     /// The claim loop and all batches.
     work: JoinSet<&'static str>,
     /// All that runs until the end. Each gives its name.
@@ -131,99 +124,32 @@ struct Daemon {
 
 impl Daemon {
     async fn start(settings: Settings) -> Result<Daemon, DaemonError> {
-        let clock = Clock::Real;
         let folder = DataFolder::take(&settings.data)?;
         let scrape = install_metrics()?;
-        let store = Store::open(&folder.database()).await?;
-        let incarnation = Incarnation(uuid::Uuid::new_v4().simple().to_string());
-        let back = store.start_incarnation(&incarnation, clock.now_ms()).await?;
-        let objects = ObjectStore::local(folder.objects())?;
-        let swept = sweep::sweep(&objects).await?;
-        tracing::info!(jobs_back = back, temps_swept = swept, data = %settings.data.display(), "store is open");
-        let pool = Arc::new(io("start the worker", Pool::start(pool_config(&settings)).await)?);
-
         let (api_listener, api) = bind(settings.api.listen).await?;
         let (admin_listener, admin) = bind(settings.admin_listen).await?;
-        let base_url = settings.api.public_base_url.clone().unwrap_or_else(|| format!("http://{api}"));
-        let roots = MediaRoots::new(&settings.media_roots)?;
-        let settings = watch::Sender::new(Arc::new(settings));
-        let health = Arc::new(Health::default());
-        let stops = Stops {
-            claiming: watch::Sender::new(false),
-            working: watch::Sender::new(false),
-            serving: watch::Sender::new(false),
-            watching: watch::Sender::new(false),
-        };
-        let (submitted, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (probes, probe_requests) = mpsc::channel::<ProbeRequest>(PROBES_MAX);
-        let turns = Arc::new(AtomicU64::new(0));
-
-        let rounds = Rounds {
-            store: store.clone(),
-            objects: objects.clone(),
-            pool: Arc::clone(&pool),
-            settings: settings.subscribe(),
-            clock: clock.clone(),
-            incarnation: incarnation.clone(),
-            health: Arc::clone(&health),
-            scrape: scrape.clone(),
-            write_ahead_log: folder.write_ahead_log(),
-            turns: Arc::clone(&turns),
-        };
+        let parts = Parts::open(&folder, settings, api, scrape).await?;
+        let rounds = parts.rounds(folder.write_ahead_log());
         // One whole round before anybody is told that all is well.
         rounds.once().await;
-        let scheduler = Scheduler {
-            store: store.clone(),
-            settings: settings.subscribe(),
-            clock: clock.clone(),
-            incarnation,
-            submitted: Arc::clone(&submitted),
-            disk_full: Arc::clone(&health.disk_full),
-            turns,
-        };
-        let pipeline = Arc::new(Pipeline {
-            store: store.clone(),
-            objects: objects.clone(),
-            roots: roots.clone(),
-            pool: Arc::clone(&pool),
-            settings: settings.subscribe(),
-            clock: clock.clone(),
-            base_url: base_url.clone(),
-            wake: Arc::clone(&wake),
-            partials: Partials::default(),
-        });
-        let context = Arc::new(ApiContext {
-            store: store.clone(),
-            objects,
-            roots,
-            settings: settings.subscribe(),
-            clock: clock.clone(),
-            submitted,
-            probes,
-            base_url,
-            disk: Arc::clone(&health.disk_full),
-        });
-        let admin_context = Arc::new(AdminContext { health: Arc::clone(&health), scrape });
 
+        let (probes, probe_requests) = mpsc::channel::<ProbeRequest>(PROBES_MAX);
+        let (scheduler, pipeline) = (parts.scheduler(), Arc::new(parts.pipeline()));
+        let (context, admin_context) = (Arc::new(parts.api(probes)), Arc::new(parts.admin()));
         let mut daemon = Daemon {
             folder,
-            store: store.clone(),
-            pool,
-            health,
-            settings,
+            parts,
             work: JoinSet::new(),
             tasks: JoinSet::new(),
-            stops,
+            stops: Stops::default(),
             api,
             admin,
         };
         let (claiming, working) = (daemon.stops.claiming.subscribe(), daemon.stops.working.subscribe());
         let (serving, watching) = (daemon.stops.serving.subscribe(), daemon.stops.watching.subscribe());
         daemon.work.spawn(claim_loop(scheduler, Arc::clone(&pipeline), claiming, working));
-        daemon.task(
-            "the callbacks",
-            notifier::run(store, daemon.settings.subscribe(), clock, wake, serving.clone()),
-        );
+        let callbacks = daemon.parts.callbacks(serving.clone());
+        daemon.task("the callbacks", callbacks);
         daemon.task("the probes", probe::serve(Arc::clone(&pipeline), probe_requests, serving.clone()));
         daemon.task("housekeeping", forget_ended(pipeline, serving.clone()));
         daemon.task("the API", api::server::serve(api_listener, context, serving));
@@ -254,11 +180,11 @@ impl Daemon {
         let read = tokio::task::spawn_blocking(move || Settings::of_process(&flags)).await;
         let remark = match read {
             Ok(Ok(new)) => {
-                let (now, restart) = self.settings.borrow().reloaded(new);
+                let (now, restart) = self.parts.settings.borrow().reloaded(new);
                 if let Err(error) = log.set_filter(&now.log.filter) {
                     tracing::error!(%error, "the log keeps its filter");
                 }
-                self.settings.send_replace(Arc::new(now));
+                self.parts.settings.send_replace(Arc::new(now));
                 if restart.is_empty() {
                     tracing::info!("settings reloaded");
                     String::new()
@@ -286,7 +212,7 @@ impl Daemon {
     async fn stop(mut self, signals: &mut Signals) {
         tracing::info!("stopping");
         signals::tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
-        self.health.draining.store(true, Ordering::SeqCst);
+        self.parts.health.draining.store(true, Ordering::SeqCst);
         for stop in [&self.stops.claiming, &self.stops.serving, &self.stops.working] {
             stop.send_replace(true);
         }
@@ -305,18 +231,7 @@ impl Daemon {
             () = second_stop(signals) => {}
         }
         self.tasks.shutdown().await;
-        match Arc::try_unwrap(self.pool) {
-            Ok(pool) => {
-                if tokio::time::timeout(LAST_WAIT, pool.shut_down()).await.is_err() {
-                    tracing::warn!("the worker does not end");
-                }
-            }
-            // Dropping the last share ends it as well.
-            Err(pool) => drop(pool),
-        }
-        if tokio::time::timeout(LAST_WAIT, self.store.close()).await.is_err() {
-            tracing::warn!("the database does not close; it recovers at the next start");
-        }
+        self.parts.close(LAST_WAIT).await;
         if let Err(error) = self.folder.remove_run_file() {
             tracing::warn!(%error, "run.json is left behind");
         }
@@ -356,14 +271,6 @@ fn install_metrics() -> Result<Scrape, DaemonError> {
     ::metrics::set_global_recorder(recorder).map_err(|error| DaemonError::Metrics(error.to_string()))?;
     scrape.describe();
     Ok(scrape)
-}
-
-fn pool_config(settings: &Settings) -> PoolConfig {
-    PoolConfig {
-        run_cpu: settings.worker.run_cpu,
-        no_progress: settings.worker.no_progress,
-        budget: Budget::new(settings.worker.image_bytes),
-    }
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), DaemonError> {

@@ -9,6 +9,7 @@
 //!                         `-> ended -> what is undecided: failed, charged and queued, or queued at no cost
 //! ```
 
+mod beside;
 mod ending;
 mod kept;
 mod report;
@@ -22,7 +23,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::model::delivery::{Message, Planned};
-use crate::model::ids::{ClaimToken, JobId, VideoId};
+use crate::model::ids::{ClaimToken, JobId};
 use crate::model::job::{Death, Ended, Failure, Grant, Stats, VideoBatch};
 use crate::model::media::Backend;
 use crate::model::snapshot::{EncodedImage, PointKey};
@@ -32,7 +33,7 @@ use super::batch::group::{self, Grouped};
 use super::batch::retry::{self, Setback, Verdict};
 use super::batch::scheduler::Orders;
 use super::clock::Clock;
-use super::objects::{FileIdentity, MediaRoots, ObjectStore, OpenedVideo};
+use super::objects::{FileIdentity, MediaRoots, ObjectStore};
 use super::publish::commit;
 use super::settings::Settings;
 use super::stop;
@@ -84,6 +85,8 @@ struct Batch<'a> {
     pictures: u64,
     /// A fault on our side; nobody pays for it.
     trouble: bool,
+    /// A job was cancelled meanwhile.
+    lost: bool,
 }
 
 /// One job of the claim.
@@ -121,44 +124,6 @@ impl Pipeline {
         let ended = batch.unless_replaced(ended).await;
         batch.settle(ended).await;
     }
-
-    /// Opens a video. The file system may hang, so this is not for the async threads.
-    pub(super) async fn open(&self, video: &Video) -> Result<OpenedVideo, Failure> {
-        let (roots, path) = (self.roots.clone(), video.path.clone());
-        let opened = tokio::task::spawn_blocking(move || roots.open(Path::new(&path))).await;
-        opened.unwrap_or_else(|error| Err(ending::broken(&format!("opening broke off: {error}"))))
-    }
-
-    /// Writes down what a walk found out about a video. Not worth a fault: the next walk tells it again.
-    pub(super) async fn note_facts(&self, video: &Video, planned: &Planned, size: i64) {
-        let duration_ms = planned.media.duration_ms.or(video.duration_ms);
-        if (duration_ms, size) == (video.duration_ms, video.size) {
-            return;
-        }
-        let now_ms = self.clock.now_ms();
-        if let Err(error) = self.store.set_video_facts(&video.id, duration_ms, size, now_ms).await {
-            tracing::warn!(%error, video_id = %video.id, "a video's facts are not written down");
-        }
-    }
-
-    /// Drops what is remembered of jobs that will not come back; for now and then.
-    pub async fn forget_ended(&self) {
-        let kept = self.partials.jobs();
-        let ids: Vec<JobId> = kept.iter().map(|(_, job)| job.clone()).collect();
-        let Ok(waiting) = self.store.unfinished(&ids).await else { return };
-        for (video, job) in kept.iter().filter(|(_, job)| !waiting.contains(job)) {
-            // One that is gone by now was claimed in between.
-            if self.partials.forget(job) {
-                self.discard(video, job).await;
-            }
-        }
-    }
-
-    async fn discard(&self, video: &VideoId, job: &JobId) {
-        if let Err(error) = self.objects.discard(video, job).await {
-            tracing::warn!(%error, job_id = %job, "temp files are left until the next start");
-        }
-    }
 }
 
 impl<'a> Batch<'a> {
@@ -181,6 +146,7 @@ impl<'a> Batch<'a> {
             stats: Stats::default(),
             pictures: 0,
             trouble: false,
+            lost: false,
         }
     }
 
@@ -225,13 +191,10 @@ impl<'a> Batch<'a> {
                     stopping = true;
                     child.stop();
                 }
-                _ = cancel_look.tick() => {
-                    if self.drop_cancelled().await && self.jobs.iter().all(|underway| underway.over) {
-                        child.kill();
-                    }
-                }
+                _ = cancel_look.tick() => self.drop_cancelled().await,
             }
-            if self.trouble {
+            // After a cancel nobody may be left that the child works for; without one it is about to end by itself.
+            if self.trouble || (self.lost && self.open_jobs().is_empty()) {
                 child.kill();
             }
         }
@@ -309,8 +272,8 @@ impl<'a> Batch<'a> {
         Some(&mut self.jobs[index]).filter(|underway| !underway.over)
     }
 
-    /// Forgets jobs that were cancelled; true when there were some.
-    async fn drop_cancelled(&mut self) -> bool {
+    /// Forgets jobs that were cancelled.
+    async fn drop_cancelled(&mut self) {
         let open = self.open_jobs();
         let cancelled = self.with.store.cancelled(&self.token, &open).await.unwrap_or_default();
         for id in &cancelled {
@@ -318,7 +281,7 @@ impl<'a> Batch<'a> {
             self.with.discard(&self.video.id, id).await;
             self.jobs.iter_mut().filter(|underway| underway.job.id == *id).for_each(|job| job.over = true);
         }
-        !cancelled.is_empty()
+        self.lost |= !cancelled.is_empty();
     }
 
     fn open_jobs(&self) -> Vec<JobId> {
@@ -362,6 +325,7 @@ impl<'a> Batch<'a> {
                 let walk = report::Walk { claimed_ms: self.claimed_ms, stats: self.stats };
                 report::job_ended(&underway.job, &finished, &statuses, walk, began.elapsed());
                 self.jobs[index].over = true;
+                self.lost |= !finished.held;
             }
             Err(error) => {
                 tracing::error!(%error, job_id = %underway.job.id, "a job cannot be finished now");

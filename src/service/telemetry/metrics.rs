@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use metrics::Unit::{Bytes, Count, Seconds};
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -47,10 +48,6 @@ pub enum Values {
     Of(&'static str),
 }
 
-const SECONDS: metrics::Unit = metrics::Unit::Seconds;
-const COUNT: metrics::Unit = metrics::Unit::Count;
-const BYTES: metrics::Unit = metrics::Unit::Bytes;
-
 /// From one write to a slow answer.
 const FAST: Kind =
     Kind::Histogram(&[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
@@ -80,57 +77,57 @@ const fn metric(
 /// The whole list.
 #[rustfmt::skip]
 pub const METRICS: &[Metric] = &[
-    metric("stillframe_http_requests_total", Kind::Counter, COUNT, "Answered API requests.",
+    metric("stillframe_http_requests_total", Kind::Counter, Count, "Answered API requests.",
         &[ACTION, Label { name: "code", values: Values::Of("codes of the API, and `ok`") }]),
-    metric("stillframe_http_request_duration_seconds", FAST, SECONDS, "From the end of a request's header to its answer.", &[ACTION]),
-    metric("stillframe_http_connections", Kind::Gauge, COUNT, "Open connections on the API listener.", &[]),
-    metric("stillframe_auth_failures_total", Kind::Counter, COUNT, "Requests whose caller is not who he says.",
+    metric("stillframe_http_request_duration_seconds", FAST, Seconds, "From the end of a request's header to its answer.", &[ACTION]),
+    metric("stillframe_http_connections", Kind::Gauge, Count, "Open connections on the API listener.", &[]),
+    metric("stillframe_auth_failures_total", Kind::Counter, Count, "Requests whose caller is not who he says.",
         &[Label { name: "reason", values: Values::Of("codes of the API") }]),
-    metric("stillframe_throttled_total", Kind::Counter, COUNT, "Submissions over the rate limit.", &[]),
-    metric("stillframe_nonce_cache_entries", Kind::Gauge, COUNT, "Signature nonces that are remembered.", &[]),
-    metric("stillframe_jobs_submitted_total", Kind::Counter, COUNT, "Accepted submissions.", &[]),
-    metric("stillframe_jobs_finished_total", Kind::Counter, COUNT, "Ended jobs; partial: some pictures are missing.",
+    metric("stillframe_throttled_total", Kind::Counter, Count, "Submissions over the rate limit.", &[]),
+    metric("stillframe_nonce_cache_entries", Kind::Gauge, Count, "Signature nonces that are remembered.", &[]),
+    metric("stillframe_jobs_submitted_total", Kind::Counter, Count, "Accepted submissions.", &[]),
+    metric("stillframe_jobs_finished_total", Kind::Counter, Count, "Ended jobs; partial: some pictures are missing.",
         &[label("result", &["success", "partial", "fail"]), Label { name: "reason", values: Values::Of("failure codes, and `none`") }]),
-    metric("stillframe_jobs_quarantined_total", Kind::Counter, COUNT, "Jobs that ended because all attempts were used up.", &[]),
-    metric("stillframe_jobs", Kind::Gauge, COUNT, "Jobs that have not ended.", &[label("state", &["queued", "running"])]),
-    metric("stillframe_job_oldest_queued_age_seconds", Kind::Gauge, SECONDS, "Age of the oldest queued job; 0 without one.", &[]),
-    metric("stillframe_job_queue_wait_seconds", SLOW, SECONDS, "From a job's submission to a claim of it.", &[]),
-    metric("stillframe_job_duration_seconds", SLOW, SECONDS, "From a job's claim to its end.", &[]),
-    metric("stillframe_job_end_to_end_seconds", SLOW, SECONDS, "From a job's submission to its end.", &[]),
-    metric("stillframe_stage_duration_seconds", SLOW, SECONDS, "CPU time of a batch a stage; wall time of one job's commit for publish.",
+    metric("stillframe_jobs_quarantined_total", Kind::Counter, Count, "Jobs that ended because all attempts were used up.", &[]),
+    metric("stillframe_jobs", Kind::Gauge, Count, "Jobs that have not ended.", &[label("state", &["queued", "running"])]),
+    metric("stillframe_job_oldest_queued_age_seconds", Kind::Gauge, Seconds, "Age of the oldest queued job; 0 without one.", &[]),
+    metric("stillframe_job_queue_wait_seconds", SLOW, Seconds, "From a job's submission to a claim of it.", &[]),
+    metric("stillframe_job_duration_seconds", SLOW, Seconds, "From a job's claim to its end.", &[]),
+    metric("stillframe_job_end_to_end_seconds", SLOW, Seconds, "From a job's submission to its end.", &[]),
+    metric("stillframe_stage_duration_seconds", SLOW, Seconds, "CPU time of a batch a stage; wall time of one job's commit for publish.",
         &[label("stage", &["open", "plan", "decode", "convert", "encode", "publish"])]),
-    metric("stillframe_capture_points_total", Kind::Counter, COUNT, "Points of ended jobs.",
+    metric("stillframe_capture_points_total", Kind::Counter, Count, "Points of ended jobs.",
         &[label("result", &["ok", "first_frame", "last_frame", "past_end", "concealed", "failed"])]),
-    metric("stillframe_video_opens_total", Kind::Counter, COUNT, "Videos opened for a walk; one serves all jobs that wait for the video.", &[]),
-    metric("stillframe_seek_runs_total", Kind::Counter, COUNT, "Decode runs of walks; one serves all points whose frames it holds.", &[]),
-    metric("stillframe_decoded_frames_total", Kind::Counter, COUNT, "Frames that came out of a decoder.",
+    metric("stillframe_video_opens_total", Kind::Counter, Count, "Videos opened for a walk; one serves all jobs that wait for the video.", &[]),
+    metric("stillframe_seek_runs_total", Kind::Counter, Count, "Decode runs of walks; one serves all points whose frames it holds.", &[]),
+    metric("stillframe_decoded_frames_total", Kind::Counter, Count, "Frames that came out of a decoder.",
         &[label("backend", &["cpu"])]),
-    metric("stillframe_frames_per_point", FRAMES, COUNT, "Decoded frames of a batch for each of its pictures.", &[]),
-    metric("stillframe_media_rejected_total", Kind::Counter, COUNT, "Batches that failed for what the video is.",
+    metric("stillframe_frames_per_point", FRAMES, Count, "Decoded frames of a batch for each of its pictures.", &[]),
+    metric("stillframe_media_rejected_total", Kind::Counter, Count, "Batches that failed for what the video is.",
         &[label("reason", &["not_found", "not_a_file", "empty", "not_media", "incomplete", "no_video", "unsupported", "too_large",
             "corrupt", "past_end", "replaced"])]),
-    metric("stillframe_workers", Kind::Gauge, COUNT, "Children at work, and slots without one.", &[label("state", &["busy", "idle"])]),
-    metric("stillframe_worker_restarts_total", Kind::Counter, COUNT, "Children that died, by cause; zygote: all of them at once.",
+    metric("stillframe_workers", Kind::Gauge, Count, "Children at work, and slots without one.", &[label("state", &["busy", "idle"])]),
+    metric("stillframe_worker_restarts_total", Kind::Counter, Count, "Children that died, by cause; zygote: all of them at once.",
         &[label("cause", &["crash", "timeout", "oom", "zygote"])]),
-    metric("stillframe_worker_zygote_restarts", Kind::Gauge, COUNT, "Starts of the zygote after the first.", &[]),
-    metric("stillframe_lease_lost_total", Kind::Counter, COUNT, "Ends of jobs that were thrown away because the claim no longer held.", &[]),
-    metric("stillframe_callbacks_total", Kind::Counter, COUNT, "Callbacks that came to their end.",
+    metric("stillframe_worker_zygote_restarts", Kind::Gauge, Count, "Starts of the zygote after the first.", &[]),
+    metric("stillframe_lease_lost_total", Kind::Counter, Count, "Ends of jobs that were thrown away because the claim no longer held.", &[]),
+    metric("stillframe_callbacks_total", Kind::Counter, Count, "Callbacks that came to their end.",
         &[label("result", &["delivered", "dead"])]),
-    metric("stillframe_callback_attempts_total", Kind::Counter, COUNT, "Tries at a callback.",
+    metric("stillframe_callback_attempts_total", Kind::Counter, Count, "Tries at a callback.",
         &[label("outcome", &["ok", "status", "timeout", "refused", "connect", "tls"])]),
-    metric("stillframe_callback_duration_seconds", SLOW, SECONDS, "One try at a callback.", &[]),
-    metric("stillframe_callbacks_pending", Kind::Gauge, COUNT, "Callbacks that wait for a try.", &[]),
-    metric("stillframe_callbacks_dead", Kind::Gauge, COUNT, "Callbacks that were given up.", &[]),
-    metric("stillframe_callback_oldest_pending_age_seconds", Kind::Gauge, SECONDS, "Age of the oldest callback that waits; 0 without one.", &[]),
-    metric("stillframe_db_commit_seconds", FAST, SECONDS, "One group commit.", &[]),
-    metric("stillframe_db_commit_rows_total", Kind::Counter, COUNT, "Operations in those commits.", &[]),
-    metric("stillframe_db_busy_total", Kind::Counter, COUNT, "Writes that found the database busy.", &[]),
-    metric("stillframe_db_wal_bytes", Kind::Gauge, BYTES, "Size of the write-ahead log.", &[]),
-    metric("stillframe_disk_free_bytes", Kind::Gauge, BYTES, "Free bytes.", &[label("mount", &["data"])]),
-    metric("stillframe_last_success_timestamp_seconds", Kind::Gauge, SECONDS, "When a job last ended with a picture, Unix time; 0 before the first.", &[]),
-    metric("stillframe_heartbeat_timestamp_seconds", Kind::Gauge, SECONDS, "When a part of the daemon was last seen alive, Unix time.",
+    metric("stillframe_callback_duration_seconds", SLOW, Seconds, "One try at a callback.", &[]),
+    metric("stillframe_callbacks_pending", Kind::Gauge, Count, "Callbacks that wait for a try.", &[]),
+    metric("stillframe_callbacks_dead", Kind::Gauge, Count, "Callbacks that were given up.", &[]),
+    metric("stillframe_callback_oldest_pending_age_seconds", Kind::Gauge, Seconds, "Age of the oldest callback that waits; 0 without one.", &[]),
+    metric("stillframe_db_commit_seconds", FAST, Seconds, "One group commit.", &[]),
+    metric("stillframe_db_commit_rows_total", Kind::Counter, Count, "Operations in those commits.", &[]),
+    metric("stillframe_db_busy_total", Kind::Counter, Count, "Writes that found the database busy.", &[]),
+    metric("stillframe_db_wal_bytes", Kind::Gauge, Bytes, "Size of the write-ahead log.", &[]),
+    metric("stillframe_disk_free_bytes", Kind::Gauge, Bytes, "Free bytes.", &[label("mount", &["data"])]),
+    metric("stillframe_last_success_timestamp_seconds", Kind::Gauge, Seconds, "When a job last ended with a picture, Unix time; 0 before the first.", &[]),
+    metric("stillframe_heartbeat_timestamp_seconds", Kind::Gauge, Seconds, "When a part of the daemon was last seen alive, Unix time.",
         &[label("stage", &["scheduler", "store", "node"])]),
-    metric("stillframe_build_info", Kind::Gauge, COUNT, "1, with what runs and what it was built from.",
+    metric("stillframe_build_info", Kind::Gauge, Count, "1, with what runs and what it was built from.",
         &[Label { name: "version", values: Values::Of("the one that runs") },
           Label { name: "build", values: Values::Of("commit, FFmpeg's headers, compiler") }]),
 ];
@@ -140,12 +137,6 @@ pub const METRICS: &[Metric] = &[
 pub struct Scrape {
     handle: PrometheusHandle,
     process: metrics_process::Collector,
-}
-
-impl std::fmt::Debug for Scrape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Scrape")
-    }
 }
 
 /// Makes a recorder for the list above; the caller installs it, then calls `describe`.
@@ -185,9 +176,8 @@ impl Scrape {
         }
         counter!("stillframe_jobs_finished_total", "result" => "success", "reason" => "none").absolute(0);
         counter!("stillframe_jobs_finished_total", "result" => "partial", "reason" => "none").absolute(0);
-        for code in FailCode::ALL {
-            counter!("stillframe_jobs_finished_total", "result" => "fail", "reason" => code.name())
-                .absolute(0);
+        for reason in FailCode::ALL.map(FailCode::name) {
+            counter!("stillframe_jobs_finished_total", "result" => "fail", "reason" => reason).absolute(0);
         }
         let (version, build) = (env!("CARGO_PKG_VERSION"), env!("STILLFRAME_BUILD"));
         gauge!("stillframe_build_info", "version" => version, "build" => build).set(1.0);
