@@ -72,3 +72,9 @@ pub fn groups(count: u32, frames: u32) -> PathBuf {
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips")
 }
+
+/// Six seconds without sound: MPEG-4 part 2 in Matroska, 320x180, with B-frames.
+pub fn small() -> PathBuf {
+    let source = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=6"];
+    clip("small.mkv", &[&source[..], &["-c:v", "mpeg4", "-bf", "2", "-g", "50", "-q:v", "4"]].concat())
+}

@@ -54,6 +54,24 @@ impl Daemon {
 
     /// Starts a daemon on the data folder of one that has ended.
     pub fn start_in(folder: TempDir, key: Key, setup: Setup) -> Daemon {
+        let (mut daemon, notify) = Self::spawn_in(folder, key, setup);
+        daemon.wait_until_ready(&notify);
+        daemon
+    }
+
+    /// Starts a daemon and ends it without a word while it starts: once it has logged so many more lines.
+    pub fn start_and_kill(folder: TempDir, key: Key, setup: Setup, lines: usize) -> (TempDir, Key) {
+        let count = |folder: &Path| {
+            let log = std::fs::read(folder.join("log")).unwrap_or_default();
+            log.iter().filter(|byte| **byte == b'\n').count()
+        };
+        let before = count(folder.path());
+        let (daemon, _notify) = Self::spawn_in(folder, key, setup);
+        super::until("a line of the log", || (count(daemon.folder.path()) >= before + lines).then_some(()));
+        daemon.kill()
+    }
+
+    fn spawn_in(folder: TempDir, key: Key, setup: Setup) -> (Daemon, UnixDatagram) {
         let data = folder.path().join("data");
         let notify =
             UnixDatagram::bind(folder.path().join(format!("notify-{}", uuid::Uuid::now_v7()))).unwrap();
@@ -75,10 +93,8 @@ impl Daemon {
         command.envs(setup.env.iter().map(|(name, value)| (name, value)));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        // From here on the process is ended even if the wait below panics.
-        let mut daemon = Daemon { child, folder, api: unknown, admin: unknown, key };
-        daemon.wait_until_ready(&notify);
-        daemon
+        // From here on the process is ended even if a wait for it panics.
+        (Daemon { child, folder, api: unknown, admin: unknown, key }, notify)
     }
 
     fn wait_until_ready(&mut self, notify: &UnixDatagram) {
