@@ -9,6 +9,7 @@ pub mod clips;
 pub mod daemon;
 pub mod events;
 pub mod http;
+pub mod process;
 pub mod receiver;
 pub mod scrape;
 pub mod sdk;
