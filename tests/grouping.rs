@@ -9,8 +9,8 @@ use std::path::Path;
 
 use common::daemon::{Daemon, Setup};
 use common::events::Events;
+use common::held::Held;
 use common::scrape::{self, Scrape};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 const JOBS: usize = 20;
@@ -19,21 +19,6 @@ const RUNS: &str = "stillframe_seek_runs_total";
 const FRAMES: &str = "stillframe_decoded_frames_total{backend=\"cpu\"}";
 const CLAIMED: &str = "stillframe_job_queue_wait_seconds_count";
 const WALKS: &str = "stillframe_stage_duration_seconds_count{stage=\"open\"}";
-
-/// The process below the daemon that starts its decoders.
-fn zygote(daemon: &Daemon) -> Pid {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let children: Vec<i32> = pids.filter(|pid| parent(*pid) == Some(daemon.pid())).collect();
-    let [child] = children[..] else { panic!("the daemon has these children: {children:?}") };
-    Pid::from_raw(child).unwrap()
-}
-
-fn parent(pid: i32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before the last bracket may hold anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-}
 
 fn grab(video: &Path, times: impl IntoIterator<Item = i64>, out: &Path) -> Value {
     let times: Vec<String> = times.into_iter().map(|ms| ms.to_string()).collect();
@@ -65,8 +50,7 @@ fn jobs_that_wait_for_a_busy_video_are_done_in_one_opening() {
     daemon.must("GetVideoInfo", &[("VideoId", &video)]);
 
     // The one slot is taken by a job on the same video whose decoder cannot start for now.
-    let zygote = zygote(&daemon);
-    kill_process(zygote, Signal::STOP).unwrap();
+    let held = Held::of(&daemon);
     let busy = daemon.submit(&video, &[("SpecifiedOffsetTime", "2000")]);
     let before = scrape::wait(&daemon, CLAIMED, 1.0);
     assert_eq!(before.get(CLAIMED), 1.0);
@@ -76,9 +60,9 @@ fn jobs_that_wait_for_a_busy_video_are_done_in_one_opening() {
             daemon.submit(&video, &[("SpecifiedOffsetTimes", &list(&points(job))), ("Width", &width)])
         })
         .collect();
-    let held = Scrape::of(&daemon);
-    assert_eq!((held.get(CLAIMED), held.get(OPENS)), (1.0, 0.0), "all {JOBS} wait");
-    kill_process(zygote, Signal::CONT).unwrap();
+    let waiting = Scrape::of(&daemon);
+    assert_eq!((waiting.get(CLAIMED), waiting.get(OPENS)), (1.0, 0.0), "all {JOBS} wait");
+    held.release();
 
     assert_eq!(events.end_of(&busy)["Status"], "success");
     for job in &jobs {

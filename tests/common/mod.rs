@@ -8,6 +8,7 @@
 pub mod clips;
 pub mod daemon;
 pub mod events;
+pub mod held;
 pub mod http;
 pub mod processes;
 pub mod receiver;
