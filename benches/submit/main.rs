@@ -4,7 +4,8 @@
 //! prints the target beside it, and the load average.
 //!
 //! ```text
-//! cargo bench --bench submit -- [NAME...] [--seconds N]     names: busy limit ceiling steady fairness callbacks
+//! cargo bench --bench submit -- [NAME...] [--seconds N]
+//!     names: busy limit ceiling steady fairness callbacks burst; without one all of them
 //! ```
 //!
 //! Under `cargo test` and with `--test` each load runs for a second and only what is right or wrong on any machine is

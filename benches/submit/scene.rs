@@ -50,6 +50,8 @@ impl Scene {
     pub fn videos(&self, key: &Key, clip: &Clip, count: usize) -> Arc<[String]> {
         let clip = clip.path();
         let one = |number: usize| {
+            // Registrations have a limit of their own, 100 a second.
+            std::thread::sleep(Duration::from_millis(11));
             let path = self.daemon.media().join(format!("{number}-{}-{}", key.id, clip.1));
             // A link where it can be: hundreds of copies are nothing that a load is about.
             if std::fs::hard_link(&clip.0, &path).is_err() {

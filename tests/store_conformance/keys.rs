@@ -2,10 +2,10 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use stillframe::service::store::StoreError;
-use stillframe::service::store::rows::{AccessKey, Admission, Admitted};
+use stillframe::service::store::rows::{AccessKey, Admission, Admitted, JobState};
 use tokio::task::JoinSet;
 
-use super::{ALICE, BOB, NOW, fresh};
+use super::{ALICE, BOB, NOW, fresh, job_id, new_job, ready};
 use stillframe::model::ids::AccountId;
 use stillframe::service::store::Store;
 
@@ -130,6 +130,35 @@ async fn a_throttled_request_has_used_its_nonce_and_a_replay_takes_no_place() {
     assert_eq!(store.admit(admission(ALICE, "c", NOW, 2)).await.expect("admits"), throttled);
     let replay = store.admit(admission(ALICE, "c", NOW + 5_000, 2)).await.expect("admits");
     assert_eq!(replay, Admitted::NonceUsed);
+}
+
+#[tokio::test]
+async fn a_job_comes_in_with_its_request_or_not_at_all() {
+    let ready = ready().await;
+    let store = &ready.store;
+    let submit = |nonce: &str, id: &str| {
+        store.admit_with_job(admission(ALICE, nonce, NOW, 2), new_job(ALICE, "v", id))
+    };
+    let is_queued = async |id: &str| {
+        let job = store.job(None, &job_id(id)).await.expect("reads");
+        job.is_some_and(|job| job.state == JobState::Queued)
+    };
+    assert_eq!(submit("a", "first").await.expect("admits"), Admitted::Yes);
+    assert_eq!(submit("a", "replayed").await.expect("refuses"), Admitted::NonceUsed);
+    // A row that cannot be is no reason to let the request in: its nonce is as free as before.
+    let taken = submit("b", "first").await;
+    assert!(matches!(taken, Err(StoreError::Taken { .. })), "{taken:?}");
+    let nobodys =
+        store.admit_with_job(admission(BOB, "n", NOW, 2), new_job(BOB, "no such video", "lost")).await;
+    assert!(nobodys.is_err(), "{nobodys:?}");
+    assert_eq!(store.admit(admission(BOB, "n", NOW, 2)).await.expect("admits"), Admitted::Yes);
+    let throttled = Admitted::Throttled { retry_after_ms: 1_000 };
+    assert_eq!(submit("b", "late").await.expect("refuses"), throttled);
+    assert_eq!(submit("b", "replayed").await.expect("refuses"), Admitted::NonceUsed);
+    assert!(is_queued("first").await);
+    for id in ["replayed", "lost", "late"] {
+        assert!(!is_queued(id).await, "{id}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::action::Action;
+use super::auth::Entry;
 use super::error::ApiError;
 use super::params::Params;
 use super::request::{self, Incoming};
@@ -41,19 +42,24 @@ pub async fn answer(context: &ApiContext, incoming: &Incoming<'_>, request_id: &
         Err(error) => return Outcome { action: None, answer: Err(error) },
     };
     let settings = context.settings.borrow().clone();
-    let answer = match auth::authenticate(context, &settings, &signed).await {
-        Ok(account) => {
+    let answer = match auth::identify(context, &settings, &signed).await {
+        Ok(entry) => {
+            let account = entry.account();
             let call = Call { context, settings, account, params: &signed.params, request_id };
-            carry_out(signed.action, &call).await
+            carry_out(signed.action, &call, &entry).await
         }
         Err(error) => Err(error),
     };
     Outcome { action: Some(signed.action), answer }
 }
 
-async fn carry_out(action: Action, call: &Call<'_>) -> Answer {
+async fn carry_out(action: Action, call: &Call<'_>, entry: &Entry<'_>) -> Answer {
+    // A submission is let in by the commit that queues its job.
+    if action != Action::SubmitSnapshotJob {
+        entry.admit(call.context).await?;
+    }
     match action {
-        Action::SubmitSnapshotJob => submit::submit_snapshot_job(call).await,
+        Action::SubmitSnapshotJob => submit::submit_snapshot_job(call, entry).await,
         Action::ListSnapshots => snapshots::list_snapshots(call).await,
         Action::GetJobDetail => jobs::get_job_detail(call).await,
         Action::GetVideoInfo => videos::get_video_info(call).await,

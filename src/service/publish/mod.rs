@@ -10,4 +10,5 @@ pub mod notifier;
 pub mod payload;
 pub mod retry;
 pub mod sweep;
+mod turns;
 pub mod user_data;

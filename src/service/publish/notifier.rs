@@ -15,14 +15,13 @@ use uuid::Uuid;
 
 use super::callback::{self, Callback, CallbackError, Client};
 use super::retry;
+use super::turns::{PER_HOST_MAX, Paces, Turns};
 use crate::service::clock::Clock;
 use crate::service::settings::{CallbackPolicy, Settings};
 use crate::service::store::rows::DeliveryRow;
 use crate::service::store::{Store, StoreError};
 use crate::service::telemetry::metrics;
 
-/// Deliveries to one host at once: a slow one cannot take the pool.
-const PER_HOST_MAX: u32 = 4;
 /// Rows that are looked at beyond those under way.
 const PAGE: u32 = 64;
 /// Other processes put rows into the outbox too (`callbacks redeliver`): look after this long in any case, ms.
@@ -40,8 +39,13 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) {
     let sender = Sender { store, clock, client: Client::new(), stop: stop.clone() };
-    let mut notifier =
-        Notifier { sender, attempts: JoinSet::new(), going: HashMap::new(), soon: BTreeSet::new() };
+    let mut notifier = Notifier {
+        sender,
+        attempts: JoinSet::new(),
+        going: HashMap::new(),
+        soon: BTreeSet::new(),
+        paces: Paces::default(),
+    };
     let mut stop = stop;
     loop {
         let policy = Arc::new(settings.borrow().callbacks.clone());
@@ -68,15 +72,23 @@ struct Notifier {
     sender: Sender,
     /// Each gives the due time of its event's next attempt, if there will be one.
     attempts: JoinSet<Option<i64>>,
-    /// Event and host of each attempt under way.
-    going: HashMap<Id, (String, String)>,
+    /// Each attempt under way.
+    going: HashMap<Id, Going>,
     /// Due times within the next `POLL_MS`: a row under way hides them from "when is the next row due".
     soon: BTreeSet<i64>,
+    paces: Paces,
+}
+
+struct Going {
+    event: String,
+    host: String,
+    since: Instant,
 }
 
 impl Notifier {
     /// Starts what may start; when to look again.
     async fn start_due(&mut self, policy: &Arc<CallbackPolicy>) -> Result<i64, StoreError> {
+        let mut turns = Turns::default();
         let now_ms = loop {
             let now_ms = self.sender.clock.now_ms();
             let free = self.free(policy);
@@ -91,7 +103,8 @@ impl Notifier {
             if !full_page || self.free(policy) == 0 || held_back.is_empty() {
                 break now_ms;
             }
-            self.sender.store.postpone_deliveries(&spread(&held_back, now_ms, policy.timeout)).await?;
+            let later = self.later(held_back, &mut turns, now_ms, policy.timeout);
+            self.sender.store.postpone_deliveries(&later).await?;
         };
         let mut next = now_ms + POLL_MS;
         self.soon = self.soon.split_off(&(now_ms + 1));
@@ -110,10 +123,10 @@ impl Notifier {
     /// Starts rows while there is room; gives back (event, host) of those whose host has enough.
     fn start(&mut self, rows: Vec<DeliveryRow>, policy: &Arc<CallbackPolicy>) -> Vec<(String, String)> {
         let mut busy: HashMap<String, u32> = HashMap::new();
-        for (_, host) in self.going.values() {
-            *busy.entry(host.clone()).or_default() += 1;
+        for going in self.going.values() {
+            *busy.entry(going.host.clone()).or_default() += 1;
         }
-        let going: HashSet<String> = self.going.values().map(|(event, _)| event.clone()).collect();
+        let going: HashSet<String> = self.going.values().map(|going| going.event.clone()).collect();
         let mut held_back = Vec::new();
         for row in rows {
             if self.free(policy) == 0 {
@@ -129,12 +142,35 @@ impl Notifier {
                 continue;
             }
             *here += 1;
-            let names = (row.event_id.clone(), host.clone());
+            let going = Going { event: row.event_id.clone(), host: host.clone(), since: Instant::now() };
             let attempt = self.sender.clone().attempt(row, host, Arc::clone(policy));
             let id = self.attempts.spawn(attempt).id();
-            self.going.insert(id, names);
+            self.going.insert(id, going);
         }
         held_back
+    }
+
+    /// Each row of a busy host comes back when its turn may be.
+    fn later(
+        &mut self,
+        held_back: Vec<(String, String)>,
+        turns: &mut Turns,
+        now_ms: i64,
+        timeout: Duration,
+    ) -> Vec<(String, i64)> {
+        let mut oldest: HashMap<&str, Duration> = HashMap::new();
+        for going in self.going.values() {
+            let age = oldest.entry(&going.host).or_default();
+            *age = going.since.elapsed().max(*age);
+        }
+        let mut later = Vec::with_capacity(held_back.len());
+        for (event, host) in held_back {
+            let step = self.paces.step(&host, oldest.get(host.as_str()).copied(), timeout);
+            later.push((event, turns.next(&host, now_ms, step)));
+        }
+        self.soon
+            .extend(later.iter().map(|(_, due_ms)| *due_ms).filter(|due_ms| *due_ms <= now_ms + POLL_MS));
+        later
     }
 
     fn ended(&mut self, ended: Result<(Id, Option<i64>), tokio::task::JoinError>) {
@@ -145,24 +181,12 @@ impl Notifier {
                 (gone.id(), None)
             }
         };
-        self.going.remove(&id);
+        if let Some(Going { host, since, .. }) = self.going.remove(&id) {
+            self.paces.took(host, since.elapsed());
+        }
         let horizon = self.sender.clock.now_ms() + POLL_MS;
         self.soon.extend(next_ms.filter(|next| *next <= horizon));
     }
-}
-
-// Each row of a busy host comes back when its turn may be.
-fn spread(held_back: &[(String, String)], now_ms: i64, timeout: Duration) -> Vec<(String, i64)> {
-    let step_ms = i64::try_from(timeout.as_millis()).unwrap_or(POLL_MS).max(1);
-    let mut ahead: HashMap<&str, u32> = HashMap::new();
-    let rows = held_back.iter();
-    rows.map(|(event, host)| {
-        let ahead = ahead.entry(host).or_default();
-        let turns = i64::from(*ahead / PER_HOST_MAX) + 1;
-        *ahead += 1;
-        (event.clone(), now_ms.saturating_add(turns.saturating_mul(step_ms)))
-    })
-    .collect()
 }
 
 /// What an attempt needs; cheap to clone.
@@ -260,19 +284,4 @@ impl Sender {
 fn random() -> u32 {
     // The last 62 bits of a version 4 UUID are all random.
     Uuid::new_v4().as_u64_pair().1 as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_of_a_busy_host_come_back_turn_by_turn() {
-        let slow = (0..9).map(|i| (format!("s{i}"), "slow.test".to_owned()));
-        let held: Vec<_> = slow.chain([("o".to_owned(), "other.test".to_owned())]).collect();
-        let due: Vec<i64> =
-            spread(&held, 100, Duration::from_secs(5)).into_iter().map(|(_, due)| due).collect();
-        let (first, second, third) = (5_100, 10_100, 15_100);
-        assert_eq!(due, [first, first, first, first, second, second, second, second, third, first]);
-    }
 }

@@ -95,6 +95,12 @@ impl Store {
             Store::Sqlite(store) => store.admit(admission).await,
         }
     }
+    /// One transaction: the admission and, if it is `Yes`, the job.
+    pub async fn admit_with_job(&self, admission: Admission, job: NewJob) -> Result<Admitted> {
+        match self {
+            Store::Sqlite(store) => store.admit_with_job(admission, job).await,
+        }
+    }
 
     // ---- videos ----
     /// Returns the id and whether it is new: the same file of the same account keeps its id.

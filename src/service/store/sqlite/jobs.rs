@@ -2,8 +2,8 @@
 //!
 //! Owns the statements on `jobs` that need no claim. Never claims.
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
 use super::errors::{OpError, store_error, unreadable};
@@ -16,28 +16,9 @@ use crate::service::store::rows::{Job, JobState, NewJob, SnapshotKind};
 impl Sqlite {
     pub async fn submit(&self, job: NewJob) -> Result<(), StoreError> {
         let doing = "submit a job";
-        let spec =
-            spec_text(&job.spec).map_err(|e| StoreError::Unavailable { doing, reason: e.to_string() })?;
+        let spec = job_spec(&job, doing)?;
         self.writer
-            .write(doing, Statements::One, move |connection| {
-                Box::pin(async move {
-                    sqlx::query(
-                        "/* submit */ INSERT INTO jobs (id, account, video, spec, user_data, request_id, state,
-                             attempts, due_ms, created_ms, pictures, sheets)
-                         VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, 0, ?, 0, 0)",
-                    )
-                    .bind(job.id.0)
-                    .bind(job.account.0)
-                    .bind(job.video.0)
-                    .bind(spec)
-                    .bind(job.user_data)
-                    .bind(job.request_id)
-                    .bind(job.created_ms)
-                    .execute(connection)
-                    .await?;
-                    Ok(())
-                })
-            })
+            .write(doing, Statements::One, move |connection| Box::pin(insert_job(connection, job, spec)))
             .await
     }
 
@@ -155,6 +136,34 @@ impl Sqlite {
         let rows = rows.map_err(|e| store_error("read unfinished jobs", &e))?;
         Ok(rows.into_iter().map(JobId).collect())
     }
+}
+
+/// The text of a new job's spec.
+pub(super) fn job_spec(job: &NewJob, doing: &'static str) -> Result<String, StoreError> {
+    spec_text(&job.spec).map_err(|e| StoreError::Unavailable { doing, reason: e.to_string() })
+}
+
+/// Queues a job, due at once.
+pub(super) async fn insert_job(
+    connection: &mut SqliteConnection,
+    job: NewJob,
+    spec: String,
+) -> Result<(), OpError> {
+    sqlx::query(
+        "/* submit */ INSERT INTO jobs (id, account, video, spec, user_data, request_id, state,
+             attempts, due_ms, created_ms, pictures, sheets)
+         VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, 0, ?, 0, 0)",
+    )
+    .bind(job.id.0)
+    .bind(job.account.0)
+    .bind(job.video.0)
+    .bind(spec)
+    .bind(job.user_data)
+    .bind(job.request_id)
+    .bind(job.created_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// A row of `jobs`, all columns.

@@ -2,17 +2,21 @@
 //!
 //! Owns `access_keys` and `nonces`. Never checks a signature.
 
-use sqlx::Row;
+use std::sync::{Mutex, PoisonError};
+
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Sqlite;
-use super::errors::store_error;
+use super::errors::{OpError, store_error};
+use super::jobs::{insert_job, job_spec};
+use super::window::Windows;
 use super::writer::Statements;
 use crate::model::ids::AccountId;
 use crate::service::store::StoreError;
-use crate::service::store::rows::{AccessKey, Admission, Admitted};
+use crate::service::store::rows::{AccessKey, Admission, Admitted, NewJob};
 
 /// Expired nonces that one transaction forgets, so that no submission waits behind a long one.
 const PRUNE_STEP: u64 = 5_000;
@@ -83,34 +87,23 @@ impl Sqlite {
         let windows = self.windows.clone();
         self.writer
             .write("record a nonce", Statements::One, move |connection| {
+                Box::pin(async move { admit(connection, &windows, admission).await })
+            })
+            .await
+    }
+
+    pub async fn admit_with_job(&self, admission: Admission, job: NewJob) -> Result<Admitted, StoreError> {
+        let doing = "submit a job";
+        let spec = job_spec(&job, doing)?;
+        let windows = self.windows.clone();
+        self.writer
+            .write(doing, Statements::Several, move |connection| {
                 Box::pin(async move {
-                    // A nonce that expired but was not pruned yet is as good as forgotten.
-                    let done = sqlx::query(
-                        "/* admit */ INSERT INTO nonces (key_id, nonce, expires_ms) VALUES (?, ?, ?)
-                         ON CONFLICT (key_id, nonce) DO UPDATE SET expires_ms = excluded.expires_ms
-                         WHERE nonces.expires_ms <= ?",
-                    )
-                    .bind(admission.key_id)
-                    .bind(admission.nonce)
-                    .bind(admission.nonce_expires_ms)
-                    .bind(admission.now_ms)
-                    .execute(connection)
-                    .await?;
-                    if done.rows_affected() == 0 {
-                        return Ok(Admitted::NonceUsed);
+                    let admitted = admit(connection, &windows, admission).await?;
+                    if admitted == Admitted::Yes {
+                        insert_job(connection, job, spec).await?;
                     }
-                    let Some((action, limit)) = admission.limit else { return Ok(Admitted::Yes) };
-                    // Only a request whose nonce is new takes a place: a replay costs its victim nothing.
-                    let taken = windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(
-                        admission.account,
-                        action,
-                        limit,
-                        admission.now_ms,
-                    );
-                    Ok(match taken {
-                        Ok(()) => Admitted::Yes,
-                        Err(retry_after_ms) => Admitted::Throttled { retry_after_ms },
-                    })
+                    Ok(admitted)
                 })
             })
             .await
@@ -140,6 +133,35 @@ impl Sqlite {
             }
         }
     }
+}
+
+async fn admit(
+    connection: &mut SqliteConnection,
+    windows: &Mutex<Windows>,
+    admission: Admission,
+) -> Result<Admitted, OpError> {
+    // A nonce that expired but was not pruned yet is as good as forgotten.
+    let done = sqlx::query(
+        "/* admit */ INSERT INTO nonces (key_id, nonce, expires_ms) VALUES (?, ?, ?)
+         ON CONFLICT (key_id, nonce) DO UPDATE SET expires_ms = excluded.expires_ms
+         WHERE nonces.expires_ms <= ?",
+    )
+    .bind(admission.key_id)
+    .bind(admission.nonce)
+    .bind(admission.nonce_expires_ms)
+    .bind(admission.now_ms)
+    .execute(connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(Admitted::NonceUsed);
+    }
+    let Some((action, limit)) = admission.limit else { return Ok(Admitted::Yes) };
+    // Only a request whose nonce is new takes a place: a replay costs its victim nothing.
+    let mut windows = windows.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(match windows.take(admission.account, action, limit, admission.now_ms) {
+        Ok(()) => Admitted::Yes,
+        Err(retry_after_ms) => Admitted::Throttled { retry_after_ms },
+    })
 }
 
 fn access_key(row: &SqliteRow) -> Result<AccessKey, sqlx::Error> {
