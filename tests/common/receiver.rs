@@ -40,7 +40,8 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, callbacks) = mpsc::channel();
-        let mut statuses = statuses.to_vec().into_iter();
+        let statuses = statuses.to_vec();
+        let mut statuses = statuses.into_iter();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let Some(callback) = take(&stream, || statuses.next().unwrap_or(200)) else { continue };
