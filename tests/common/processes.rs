@@ -28,6 +28,13 @@ impl Process {
         open.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == file))
     }
 
+    /// Has it begun to decode? A child that only probes a video has no thread for that.
+    pub fn decodes(self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else { return false };
+        let name = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("comm"));
+        threads.flatten().any(|thread| name(thread).is_ok_and(|name| name.starts_with("decode-")))
+    }
+
     pub fn signal(self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap();
         kill_process(pid, signal).unwrap_or_else(|error| panic!("{self:?}: {error}"));
@@ -54,11 +61,11 @@ pub fn below(root: u32) -> Vec<Process> {
     found
 }
 
-/// The child that walks `video` for the daemon, if one does now.
+/// The child that decodes `video` for the daemon, if one does now.
 pub fn walking(daemon: u32, video: &Path) -> Option<Process> {
     let below = below(daemon);
     let forked = |child: &&Process| child.parent != daemon && child.is_worker();
-    below.iter().filter(forked).find(|child| child.has_open(video)).copied()
+    below.iter().filter(forked).find(|child| child.has_open(video) && child.decodes()).copied()
 }
 
 // `pid (name) state parent ...`; the name may hold anything, so what follows its last bracket counts.
