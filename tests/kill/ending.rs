@@ -57,7 +57,7 @@ pub fn check(daemon: Daemon, events: &mpsc::Receiver<Event>, mut heard: Heard, t
     let strange: Vec<_> = left.filter(|name| !kept.iter().any(|kept| name == kept)).collect();
     assert!(strange.is_empty(), "left behind: {strange:?}");
     eprintln!(
-        "{KILLS} kills, {} jobs acknowledged, {} taken, 0 lost, {} images, {cut} jobs cut off at work ({half_done} with images), {repeated} callbacks came again, the last end {} ms after the last start",
+        "{KILLS} kills, {} jobs acknowledged, {} taken, 0 lost, {} images, jobs cut off at work {cut} times ({half_done} with images), {repeated} callbacks came again, the last end {} ms after the last start",
         heard.acknowledged.len(),
         jobs.len(),
         files.len(),
