@@ -93,7 +93,7 @@ impl Scheduler {
             if !claiming && running.tasks.is_empty() {
                 return;
             }
-            if claiming && let Err(error) = self.fill(&mut running, &run).await {
+            if claiming && let Err(error) = self.fill(&mut running, &run, &stop_claiming).await {
                 tracing::warn!(%error, "no work can be claimed");
             }
             tokio::select! {
@@ -111,6 +111,7 @@ impl Scheduler {
         &self,
         running: &mut Running,
         run: &impl Fn(Claim, Orders) -> F,
+        stop_claiming: &watch::Receiver<bool>,
     ) -> Result<(), StoreError>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -125,6 +126,10 @@ impl Scheduler {
             let busy: Vec<VideoId> = busy.cloned().collect();
             let now_ms = self.clock.now_ms();
             let heads = self.store.due_heads(now_ms, &busy).await?;
+            // What was submitted after the stop is seen only after the stop, too.
+            if stop::is_asked(stop_claiming) {
+                return Ok(());
+            }
             let turns: Vec<Head> =
                 heads.iter().map(|head| Head { account: head.account, seq: head.seq }).collect();
             let next = fair::next(&turns, &running.by_account(), &running.served, Slots::of_cores(cores));
