@@ -148,7 +148,8 @@ impl Scheduler {
             };
             let others = u32::try_from(running.batches.len()).unwrap_or(u32::MAX);
             let threads = fair::grant_threads(cores, others, head.due_videos);
-            running.start(claim, threads, now_ms, run);
+            // Its slice begins now, not when the loop began to look.
+            running.start(claim, threads, self.clock.now_ms(), run);
         }
     }
 
