@@ -115,21 +115,21 @@ impl<'e> Walker<'e, '_> {
                     } else {
                         // The planner's window went along with the position: begin anew behind this run.
                         self.read_twice(scope, &run, &loads)?;
-                        if let Some(want) = planner.next_want() {
-                            planner.restart(self.reader.seek(want.pts));
+                        if let Some(aim) = planner.aim() {
+                            planner.restart(self.reader.seek(aim));
                             payload.restart(planner.next_seq());
                         }
                     }
                 }
                 Step::Jump => {
                     back = Seconds::of_ms(1000);
-                    let Some(want) = planner.next_want() else { return Ok(()) };
-                    planner.restart(self.reader.seek(want.pts));
+                    let Some(aim) = planner.aim() else { return Ok(()) };
+                    planner.restart(self.reader.seek(aim));
                     payload.restart(planner.next_seq());
                 }
                 Step::Back => {
-                    let Some(want) = planner.next_want() else { return Ok(()) };
-                    let to = Seconds::of_pts(want.pts, self.timeline.time_base).minus(back);
+                    let Some(aim) = planner.aim() else { return Ok(()) };
+                    let to = Seconds::of_pts(aim, self.timeline.time_base).minus(back);
                     back = back.plus(back);
                     planner.restart(self.reader.seek(to.floor_pts(self.timeline.time_base)));
                     payload.restart(planner.next_seq());

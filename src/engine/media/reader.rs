@@ -37,6 +37,10 @@ pub struct Reader {
     stream: usize,
     time_base: TimeBase,
     entry: Entry,
+    /// The index tells when key frames are decoded, not when they are shown (all but Matroska).
+    index_by_dts: bool,
+    /// How much later than decoded a picture is shown, the most seen so far.
+    lead: i64,
     headers: Headers,
     /// Packets of the stream that were read while probing.
     replay: VecDeque<Packet>,
@@ -78,6 +82,8 @@ impl Reader {
             stream,
             time_base,
             entry: Entry::Walk,
+            index_by_dts: true,
+            lead: 0,
             headers,
             replay,
             packets_read: 0,
@@ -94,6 +100,7 @@ impl Reader {
             return Entry::Guess;
         }
         if name.starts_with("matroska") {
+            self.index_by_dts = false;
             self.read_cues();
         }
         if self.index_entries() >= 2 { Entry::Index } else { Entry::Walk }
@@ -156,11 +163,16 @@ impl Reader {
             Entry::Guess => Ahead::Far(Seconds::of_ms(FAR_SECONDS * 1000).floor_pts(self.time_base)),
             // SAFETY: the entry is read before anything else is done with the index.
             Entry::Index => unsafe {
-                let flags = ffi::AVSEEK_FLAG_BACKWARD;
-                let entry = ffi::avformat_index_get_entry_from_timestamp(self.raw_stream(), pts, flags);
+                let (at, flags) = (self.in_index(pts), ffi::AVSEEK_FLAG_BACKWARD);
+                let entry = ffi::avformat_index_get_entry_from_timestamp(self.raw_stream(), at, flags);
                 if entry.is_null() { Ahead::Unknown } else { Ahead::Key((*entry).timestamp) }
             },
         }
+    }
+
+    /// Where the index is asked for `pts`: a key frame decoded before it, but shown after it, is no use.
+    fn in_index(&self, pts: i64) -> i64 {
+        if self.index_by_dts { pts.saturating_sub(self.lead) } else { pts }
     }
 
     /// The next packet of the stream and its head; none at the end.
@@ -173,6 +185,9 @@ impl Reader {
         let Some(packet) = self.next_packet()? else { return Ok(None) };
         self.packets_read += 1;
         let flags = packet.flags();
+        if let Some((pts, dts)) = packet.pts().zip(packet.dts()) {
+            self.lead = self.lead.max(pts.saturating_sub(dts));
+        }
         let hidden = flags.bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
         let header =
             self.headers.read(packet.data().unwrap_or(&[]), flags.contains(packet::Flags::KEY), hidden);
@@ -215,10 +230,11 @@ impl Reader {
             return true;
         }
         self.moved();
+        let at = self.in_index(pts);
         // SAFETY: the input is open.
         let code = unsafe {
             let flags = ffi::AVSEEK_FLAG_BACKWARD;
-            ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, pts, flags)
+            ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, at, flags)
         };
         if code < 0 {
             self.seek_start();

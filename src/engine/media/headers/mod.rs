@@ -11,6 +11,9 @@ use ffmpeg_next::codec::Parameters;
 
 use crate::model::media::{Field, FrameHeader, Need, Start};
 
+/// A recovery that takes longer is not worth waiting for.
+const RECOVERY_FRAMES_MAX: u32 = 512;
+
 /// Reads the headers of one stream, packet after packet.
 pub struct Headers {
     kind: Kind,
@@ -98,7 +101,7 @@ impl Headers {
                 header.start = match (facts.idr, facts.recovery_frames) {
                     (true, _) => Start::Clean,
                     (false, Some(0)) if facts.intra_only || key => Start::Open,
-                    (false, Some(0)) => Start::No,
+                    (false, Some(frames)) if frames == 0 || frames > RECOVERY_FRAMES_MAX => Start::No,
                     (false, Some(frames)) => Start::After(frames),
                     (false, None) if key && self.trusts_key_flags => Start::Open,
                     (false, None) => Start::No,
