@@ -65,8 +65,9 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
     let end = end(&input, &chosen, begin.start(&chosen), origin, time_base);
     let look = StreamLook::of_stream(&input, &chosen);
     let extradata = extradata(&parameters);
-    let headers = Headers::new(&parameters, &extradata, indexed);
-    let recipe = Recipe::new(&parameters, time_base, frame_pixels_max);
+    let alpha = parameters.id() == Id::VP9 && chosen.metadata().get("alpha_mode") == Some("1");
+    let headers = Headers::new(&parameters, &extradata, indexed, alpha);
+    let recipe = Recipe::new(&parameters, time_base, frame_pixels_max, alpha);
     let codec = parameters.id().name().to_owned();
     let (width, height) = (look.coded_width, look.coded_height);
     if u64::from(width) * u64::from(height) > frame_pixels_max {

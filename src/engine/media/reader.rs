@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use ffmpeg_next::codec::packet::side_data::Type as SideData;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Error, Packet, ffi, packet};
 
@@ -189,8 +190,10 @@ impl Reader {
             self.lead = self.lead.max(pts.saturating_sub(dts));
         }
         let hidden = flags.bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
-        let header =
-            self.headers.read(packet.data().unwrap_or(&[]), flags.contains(packet::Flags::KEY), hidden);
+        let side = packet.side_data().find(|side| side.kind() == SideData::MatroskaBlockAdditional);
+        let beside = side.as_ref().map(packet::SideData::data);
+        let key = flags.contains(packet::Flags::KEY);
+        let header = self.headers.read(packet.data().unwrap_or(&[]), beside, key, hidden);
         let head = PacketHead {
             pts: packet.pts(),
             dts: packet.dts(),

@@ -19,6 +19,8 @@ pub struct Headers {
     kind: Kind,
     /// The container's key flag may stand for a recovery point that the stream does not announce.
     trusts_key_flags: bool,
+    /// Opacity is a stream of its own beside each packet (VP9 in WebM).
+    alpha: bool,
     fields: Option<field::FieldParser>,
 }
 
@@ -42,7 +44,8 @@ enum Kind {
 
 impl Headers {
     /// For a stream with these parameters. `indexed_container`: MP4 or Matroska, whose key flags are deliberate.
-    pub fn new(parameters: &Parameters, extradata: &[u8], indexed_container: bool) -> Headers {
+    /// `alpha`: each packet has a second one of opacity at its side.
+    pub fn new(parameters: &Parameters, extradata: &[u8], indexed_container: bool, alpha: bool) -> Headers {
         let kind = match parameters.id() {
             Id::H264 => Kind::H264 { length_bytes: nal::h264_length_bytes(extradata) },
             Id::HEVC => Kind::Hevc { length_bytes: nal::hevc_length_bytes(extradata) },
@@ -60,7 +63,7 @@ impl Headers {
             }
             _ => None,
         };
-        Headers { kind, trusts_key_flags: indexed_container, fields }
+        Headers { kind, trusts_key_flags: indexed_container, alpha, fields }
     }
 
     /// False when runs cannot be planned for this codec.
@@ -85,8 +88,8 @@ impl Headers {
         }
     }
 
-    /// Reads one packet. `key` and `hidden` are the container's flags.
-    pub fn read(&mut self, data: &[u8], key: bool, hidden: bool) -> FrameHeader {
+    /// Reads one packet. `beside` is what the container puts at its side; `key` and `hidden` are its flags.
+    pub fn read(&mut self, data: &[u8], beside: Option<&[u8]>, key: bool, hidden: bool) -> FrameHeader {
         let mut header = FrameHeader {
             start: Start::No,
             key,
@@ -141,7 +144,16 @@ impl Headers {
                     header.start = Start::Clean;
                 }
             }
-            Kind::Vp9(parser) => parser.read(data, &mut header),
+            Kind::Vp9(parser) => {
+                parser.read(data, &mut header);
+                if self.alpha {
+                    // The opacity has references of its own, which nothing here follows.
+                    header.need = Need::Always;
+                    if !beside.is_some_and(modern::is_vp9_alpha_key) {
+                        header.start = Start::No;
+                    }
+                }
+            }
             Kind::Av1(parser) => parser.read(data, &mut header),
             Kind::Intra => {
                 header.start = Start::Clean;
