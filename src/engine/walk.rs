@@ -218,7 +218,7 @@ impl<'e> Walker<'e, '_> {
             survey.linear = Some(reason);
             return Ok(());
         }
-        let counting = reason == Reason::NoPts || !self.has_pts()?;
+        let counting = !self.has_pts()?;
         let (wants, askers): (Vec<i64>, Vec<Vec<Asker>>) = if counting {
             self.wishes.by_count(self.frame_length)
         } else {

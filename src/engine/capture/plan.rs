@@ -21,6 +21,9 @@ use super::closure;
 use crate::model::limits::RUN_HEADS_MAX;
 use crate::model::media::{Ahead, Field, FrameHeader, Need, PacketHead, Start};
 
+/// Pictures without a time that a plan bears.
+const TIMELESS_MAX: usize = 8;
+
 /// One instant to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Want {
@@ -106,6 +109,10 @@ pub struct Planner {
     ended: bool,
     greatest_pts: Option<i64>,
     last_start_pts: Option<i64>,
+    /// Heads with and without a pts since the last restart, and those without that lie in runs, ever.
+    timed: usize,
+    timeless: usize,
+    gaps: usize,
     pending: Option<Pending>,
     ready: VecDeque<SeekRun>,
     /// The next want changed, or a new start came: a jump may be worth it now.
@@ -180,6 +187,9 @@ impl Planner {
             ended: false,
             greatest_pts: None,
             last_start_pts: None,
+            timed: 0,
+            timeless: 0,
+            gaps: 0,
             pending: None,
             ready: VecDeque::new(),
             look_ahead: false,
@@ -227,6 +237,7 @@ impl Planner {
         self.ended = false;
         self.greatest_pts = None;
         self.last_start_pts = None;
+        (self.timed, self.timeless) = (0, 0);
     }
 
     /// The next head in decode order. Heads before the first usable start are dropped.
@@ -234,11 +245,12 @@ impl Planner {
         let Some(pts) = head.pts else {
             // A second field may leave its time to the first; anything else has no place on the timeline.
             if head.header.field != Field::Second {
-                self.linear = Some(Reason::NoPts);
+                self.count_timeless();
             }
             self.push(head);
             return;
         };
+        self.timed += 1;
         self.greatest_pts = Some(self.greatest_pts.map_or(pts, |greatest| greatest.max(pts)));
         if head.header.field != Field::Second {
             self.count_recovery(pts, &head.header);
@@ -258,6 +270,16 @@ impl Planner {
             self.later += 1;
         }
         self.push(head);
+    }
+
+    /// A few pictures without a time are never targets; more of them, and a place must be counted out.
+    fn count_timeless(&mut self) {
+        self.timeless += 1;
+        self.gaps += usize::from(!self.starts.is_empty());
+        let borne = if self.at_start { self.timed } else { self.timed + TIMELESS_MAX };
+        if self.timeless > borne || self.gaps > TIMELESS_MAX {
+            self.linear = Some(Reason::NoPts);
+        }
     }
 
     fn count_recovery(&mut self, pts: i64, header: &FrameHeader) {

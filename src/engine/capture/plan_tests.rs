@@ -350,6 +350,24 @@ fn the_last_frame_knows_that_it_is_the_last() {
 }
 
 #[test]
+fn a_few_pictures_without_a_time_are_borne() {
+    let plan = |timeless: usize| {
+        let mut planner = Planner::new(vec![Want { pts: 25, intra: false }], 0);
+        planner.restart(true);
+        for (place, row) in flat(3, 10).into_iter().enumerate() {
+            let pts = Some(row.0).filter(|_| place == 0 || place > timeless);
+            planner.feed(PacketHead { pts, ..head(row) });
+        }
+        planner.end();
+        planner.step(|_| Ahead::Unknown)
+    };
+    let Step::Run(run) = plan(1) else { panic!("no run") };
+    assert_eq!((run.first, run.targets[0].head.pts), (20, Some(25)));
+    // Two without a time behind one that has it: this stream tells no times.
+    assert_eq!(plan(2), Step::Linear(Reason::NoPts));
+}
+
+#[test]
 fn streams_that_cannot_be_planned_are_named() {
     let mut no_pts = Planner::new(vec![Want { pts: 3, intra: false }], 0);
     no_pts.restart(true);

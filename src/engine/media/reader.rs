@@ -13,7 +13,7 @@ use ffmpeg_next::{Error, Packet, ffi, packet};
 
 use super::headers::Headers;
 use crate::model::job::{FailCode, Failure, Stage};
-use crate::model::media::{Ahead, Field, PacketHead};
+use crate::model::media::{Ahead, Field, Need, PacketHead};
 use crate::model::time::{Seconds, TimeBase};
 
 /// Broken packets in a row after which the file counts as ended.
@@ -45,6 +45,8 @@ pub struct Reader {
     headers: Headers,
     /// Packets of the stream that were read while probing.
     replay: VecDeque<Packet>,
+    /// Packets that wait for a pts.
+    waiting: VecDeque<(Packet, PacketHead)>,
     /// Packets of the stream read so far.
     pub packets_read: u64,
     pub seeks: u64,
@@ -87,6 +89,7 @@ impl Reader {
             lead: 0,
             headers,
             replay,
+            waiting: VecDeque::new(),
             packets_read: 0,
             seeks: 0,
         };
@@ -183,6 +186,20 @@ impl Reader {
     // It borrows the reader and may fail: no iterator.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
+        // Without an index: AVI's times are no times, there frames are counted.
+        if self.entry != Entry::Guess || !self.headers.shows_at_next_anchor() {
+            return self.read();
+        }
+        while self.waiting.front().is_none_or(|(_, head)| head.pts.is_none() && head.dts.is_some()) {
+            let next = self.read()?;
+            fill_in(&mut self.waiting, next.as_ref().map(|(_, head)| head));
+            let Some(next) = next else { break };
+            self.waiting.push_back(next);
+        }
+        Ok(self.waiting.pop_front())
+    }
+
+    fn read(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
         let Some(packet) = self.next_packet()? else { return Ok(None) };
         self.packets_read += 1;
         let flags = packet.flags();
@@ -269,6 +286,7 @@ impl Reader {
     fn moved(&mut self) {
         self.seeks += 1;
         self.replay.clear();
+        self.waiting.clear();
         self.headers.restart();
     }
 
@@ -306,5 +324,19 @@ impl Reader {
         }
         self.seek_start();
         Ok(scan)
+    }
+}
+
+/// Program streams tell only some times. In MPEG-1/2 a B picture is shown when it is decoded, any other when the
+/// next other one is decoded: `next` is the head that follows `waiting`, none at the end.
+fn fill_in(waiting: &mut VecDeque<(Packet, PacketHead)>, next: Option<&PacketHead>) {
+    let is_b = |head: &PacketHead| head.header.need == Need::Target;
+    let time = match next {
+        Some(next) if is_b(next) => None,
+        Some(next) => next.dts,
+        None => waiting.back().and_then(|(_, last)| Some(last.dts?.saturating_add(last.duration.max(1)))),
+    };
+    for (_, head) in waiting.iter_mut().filter(|(_, head)| head.pts.is_none()) {
+        head.pts = if is_b(head) { head.dts } else { time };
     }
 }

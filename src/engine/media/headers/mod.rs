@@ -81,6 +81,11 @@ impl Headers {
         }
     }
 
+    /// True where the time of a picture without one can be told from the decoding times (MPEG-1/2).
+    pub fn shows_at_next_anchor(&self) -> bool {
+        matches!(self.kind, Kind::Mpeg12)
+    }
+
     /// After a seek: nothing of the packets before holds.
     pub fn restart(&mut self) {
         if let Some(fields) = &mut self.fields {
