@@ -12,6 +12,7 @@ use rayon::Scope;
 use super::capture::plan::{Planner, Reason, SeekRun, Step};
 use super::decode::{Decoders, Held, Packets, decode_run};
 use super::develop::{Develop, Exposure};
+use super::guard::guarded;
 use super::ledger::Ledger;
 use super::linear;
 use super::media::decoder::share;
@@ -297,7 +298,9 @@ impl<'e> Hall<'e> {
         self.ledger.seek_runs.fetch_add(1, Ordering::Relaxed);
         self.develop.say(Message::RunBegins { points: points.clone(), stats: self.ledger.stats() });
         let guard = Arc::new(RunGuard { develop: self.develop, points });
-        let outcome = decode_run(run, packets, self.decoders, self.ledger, &mut |target, frame, damaged| {
+        let mut handed = vec![false; run.targets.len()];
+        let mut deliver = |target: usize, frame, damaged| {
+            handed[target] = true;
             let target = &run.targets[target];
             let askers: Vec<Asker> =
                 target.wants.iter().flat_map(|want| &self.wishes.askers[*want]).copied().collect();
@@ -313,8 +316,15 @@ impl<'e> Hall<'e> {
             };
             self.hand_over(scope, frame, exposure, askers, loads, &guard);
             !self.develop.is_gone()
+        };
+        let decoded = guarded(Stage::Decode, || {
+            decode_run(run, packets, self.decoders, self.ledger, &mut deliver).missing
         });
-        for (target, failure) in outcome.missing {
+        let missing = decoded.unwrap_or_else(|panic| {
+            let left = (0..handed.len()).filter(|target| !handed[*target]);
+            left.map(|target| (target, panic.clone())).collect()
+        });
+        for (target, failure) in missing {
             for asker in run.targets[target].wants.iter().flat_map(|want| &self.wishes.askers[*want]) {
                 self.develop.give_up(asker, failure.clone());
             }
