@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::media::decoder::{Decoded, Decoder, Received, Recipe};
 use super::media::{Frame, Packet};
 use crate::model::job::{FailCode, Failure, Stage};
-use crate::model::media::{PacketHead, Start};
+use crate::model::media::Start;
 
 /// Where a run's packets come from, in decode order from its start on.
 pub trait Packets {
@@ -213,10 +213,8 @@ impl Pass<'_> {
     /// of an open start, and those before a recovery point has recovered.
     fn is_forgiven(&self, place: usize) -> bool {
         let Some(head) = self.run.heads.get(place) else { return true };
-        let leading = |start: &PacketHead| head.pts < start.pts;
         match self.run.start {
-            Start::Open => leading(&self.run.heads[0]),
-            Start::After(frames) => leading(&self.run.heads[0]) || place < frames as usize,
+            Start::Open | Start::After(_) => head.pts < Some(self.run.exact_from),
             Start::Clean | Start::No => false,
         }
     }

@@ -3,12 +3,13 @@
 //! Owns the converters, encoders and open sprite sheets of a walk. Never decodes and never plans.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::encode::compose::Sheet;
 use super::encode::jpeg::Jpeg;
 use super::encode::sprite::SheetLayout;
+use super::guard::guarded;
 use super::ledger::Ledger;
 use super::media::Frame;
 use super::media::convert::PictureMaker;
@@ -116,7 +117,12 @@ impl<'a> Develop<'a> {
             if self.is_gone() {
                 break;
             }
-            if let Err(failure) = self.serve(frame, exposure, asker, &mut maker, &mut pictures, &mut images) {
+            let serve = || self.serve(frame, exposure, asker, &mut maker, &mut pictures, &mut images);
+            let served = guarded(Stage::Convert, serve).unwrap_or_else(|panic| {
+                maker = PictureMaker::new();
+                Err(panic)
+            });
+            if let Err(failure) = served {
                 self.give_up(asker, failure);
             }
         }
@@ -204,7 +210,7 @@ impl<'a> Develop<'a> {
     fn cell_done(&self, job: u32, cell: u32, work: impl FnOnce(&mut OpenSheet)) {
         let number = cell / self.cells_per_sheet[job as usize];
         let finished = {
-            let Ok(mut sheets) = self.sheets.lock() else { return };
+            let mut sheets = self.sheets.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(sheet) = sheets.get_mut(&(job, number)) else { return };
             work(sheet);
             sheet.left = sheet.left.saturating_sub(1);

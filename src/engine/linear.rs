@@ -95,7 +95,13 @@ impl Walk<'_> {
     fn take(&mut self, decoded: Decoded, deliver: &mut dyn FnMut(usize, &Seen) -> bool) -> bool {
         let head = decoded.number.and_then(|n| self.heads.remove(&n));
         let (pts, length, key_frame) = head.unwrap_or((None, 1, false));
-        let at = if self.counting { self.shown } else { pts.unwrap_or(self.shown) };
+        let at = match (self.counting, pts, &self.previous) {
+            (true, ..) => self.shown,
+            (false, Some(pts), _) => pts,
+            // It follows the one before; without one it has no place.
+            (false, None, Some(previous)) => previous.at.saturating_add(previous.length.max(1)),
+            (false, None, None) => return true,
+        };
         self.shown += 1;
         let length = if self.counting { 1 } else { length };
         let seen =

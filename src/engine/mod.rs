@@ -8,6 +8,7 @@ pub mod decode;
 pub mod develop;
 pub mod encode;
 pub mod geometry;
+pub mod guard;
 pub mod ledger;
 pub mod linear;
 pub mod media;

@@ -9,12 +9,12 @@
 //!
 //! Owns the order of things. Never touches FFmpeg itself, never knows who listens.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use super::capture::points;
 use super::decode::Decoders;
 use super::develop::Develop;
+use super::guard::guarded;
 use super::ledger::Ledger;
 use super::media::{log, probe};
 use super::walk::{Survey, Walker};
@@ -29,19 +29,10 @@ use crate::model::time::Seconds;
 /// ends is again a batch.
 pub fn run(batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
     let ledger = Ledger::new();
-    // A panic is a bug; it must cost this batch and nothing else.
-    let ended = catch_unwind(AssertUnwindSafe(|| walk(batch, source, grant, out, &ledger)));
-    let ended = match ended {
+    // A panic is a bug. In a run or a picture it costs that; here it must cost this batch and nothing else.
+    let ended = match guarded(Stage::Decode, || walk(batch, source, grant, out, &ledger)) {
         Ok(Ok(ended)) => ended,
-        Ok(Err(failure)) => Ended::Failed(failure),
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|s| (*s).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned());
-            let text = format!("the engine panicked: {}", text.unwrap_or_default());
-            Ended::Failed(Failure::new(FailCode::Internal, Stage::Decode, text))
-        }
+        Ok(Err(failure)) | Err(failure) => Ended::Failed(failure),
     };
     for text in log::take() {
         // Nobody may be left to read it; the end says so anyway.

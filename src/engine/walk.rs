@@ -12,6 +12,7 @@ use rayon::Scope;
 use super::capture::plan::{Planner, Reason, SeekRun, Step};
 use super::decode::{Decoders, Held, Packets, decode_run};
 use super::develop::{Develop, Exposure};
+use super::guard::guarded;
 use super::ledger::Ledger;
 use super::linear;
 use super::media::decoder::share;
@@ -115,21 +116,21 @@ impl<'e> Walker<'e, '_> {
                     } else {
                         // The planner's window went along with the position: begin anew behind this run.
                         self.read_twice(scope, &run, &loads)?;
-                        if let Some(want) = planner.next_want() {
-                            planner.restart(self.reader.seek(want.pts));
+                        if let Some(aim) = planner.aim() {
+                            planner.restart(self.reader.seek(aim));
                             payload.restart(planner.next_seq());
                         }
                     }
                 }
                 Step::Jump => {
                     back = Seconds::of_ms(1000);
-                    let Some(want) = planner.next_want() else { return Ok(()) };
-                    planner.restart(self.reader.seek(want.pts));
+                    let Some(aim) = planner.aim() else { return Ok(()) };
+                    planner.restart(self.reader.seek(aim));
                     payload.restart(planner.next_seq());
                 }
                 Step::Back => {
-                    let Some(want) = planner.next_want() else { return Ok(()) };
-                    let to = Seconds::of_pts(want.pts, self.timeline.time_base).minus(back);
+                    let Some(aim) = planner.aim() else { return Ok(()) };
+                    let to = Seconds::of_pts(aim, self.timeline.time_base).minus(back);
                     back = back.plus(back);
                     planner.restart(self.reader.seek(to.floor_pts(self.timeline.time_base)));
                     payload.restart(planner.next_seq());
@@ -218,7 +219,7 @@ impl<'e> Walker<'e, '_> {
             survey.linear = Some(reason);
             return Ok(());
         }
-        let counting = reason == Reason::NoPts || !self.has_pts()?;
+        let counting = !self.has_pts()?;
         let (wants, askers): (Vec<i64>, Vec<Vec<Asker>>) = if counting {
             self.wishes.by_count(self.frame_length)
         } else {
@@ -297,7 +298,9 @@ impl<'e> Hall<'e> {
         self.ledger.seek_runs.fetch_add(1, Ordering::Relaxed);
         self.develop.say(Message::RunBegins { points: points.clone(), stats: self.ledger.stats() });
         let guard = Arc::new(RunGuard { develop: self.develop, points });
-        let outcome = decode_run(run, packets, self.decoders, self.ledger, &mut |target, frame, damaged| {
+        let mut handed = vec![false; run.targets.len()];
+        let mut deliver = |target: usize, frame, damaged| {
+            handed[target] = true;
             let target = &run.targets[target];
             let askers: Vec<Asker> =
                 target.wants.iter().flat_map(|want| &self.wishes.askers[*want]).copied().collect();
@@ -313,8 +316,15 @@ impl<'e> Hall<'e> {
             };
             self.hand_over(scope, frame, exposure, askers, loads, &guard);
             !self.develop.is_gone()
+        };
+        let decoded = guarded(Stage::Decode, || {
+            decode_run(run, packets, self.decoders, self.ledger, &mut deliver).missing
         });
-        for (target, failure) in outcome.missing {
+        let missing = decoded.unwrap_or_else(|panic| {
+            let left = (0..handed.len()).filter(|target| !handed[*target]);
+            left.map(|target| (target, panic.clone())).collect()
+        });
+        for (target, failure) in missing {
             for asker in run.targets[target].wants.iter().flat_map(|want| &self.wishes.askers[*want]) {
                 self.develop.give_up(asker, failure.clone());
             }

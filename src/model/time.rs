@@ -18,7 +18,8 @@ pub struct TimeBase {
     pub den: i64,
 }
 
-/// An exact instant or length in seconds: num / den, den positive.
+/// An exact instant or length in seconds: num / den, den positive. Exact for whatever a clock can be meant to say;
+/// the absurd times of a hostile file saturate instead of overflowing.
 #[derive(Clone, Copy, Debug)]
 pub struct Seconds {
     pub num: i128,
@@ -41,42 +42,52 @@ impl Seconds {
 
     /// The sum, exactly.
     pub fn plus(self, other: Seconds) -> Seconds {
-        reduced(self.num * other.den + other.num * self.den, self.den * other.den)
+        reduced(
+            product(self.num, other.den).saturating_add(product(other.num, self.den)),
+            product(self.den, other.den),
+        )
     }
 
     /// The difference, exactly.
     pub fn minus(self, other: Seconds) -> Seconds {
-        reduced(self.num * other.den - other.num * self.den, self.den * other.den)
+        reduced(
+            product(self.num, other.den).saturating_sub(product(other.num, self.den)),
+            product(self.den, other.den),
+        )
     }
 
     /// Milliseconds, rounded down.
     pub fn floor_ms(self) -> i64 {
-        clamp((self.num * 1000).div_euclid(self.den))
+        clamp(product(self.num, 1000).div_euclid(self.den))
     }
 
     /// Milliseconds, rounded up: asking for the result gives the frame that starts here.
     pub fn ceil_ms(self) -> i64 {
-        clamp(-(-self.num * 1000).div_euclid(self.den))
+        clamp(product(self.num, -1000).div_euclid(self.den).saturating_neg())
     }
 
     /// The greatest pts that is not after this instant.
     pub fn floor_pts(self, time_base: TimeBase) -> i64 {
-        let num = self.num * i128::from(time_base.den);
-        let den = self.den * i128::from(time_base.num);
+        let num = product(self.num, time_base.den.into());
+        let den = product(self.den, time_base.num.into());
         clamp(num.div_euclid(den))
     }
 }
 
 impl PartialEq for Seconds {
     fn eq(&self, other: &Seconds) -> bool {
-        self.num * other.den == other.num * self.den
+        product(self.num, other.den) == product(other.num, self.den)
     }
 }
 
 impl PartialOrd for Seconds {
     fn partial_cmp(&self, other: &Seconds) -> Option<std::cmp::Ordering> {
-        (self.num * other.den).partial_cmp(&(other.num * self.den))
+        product(self.num, other.den).partial_cmp(&product(other.num, self.den))
     }
+}
+
+fn product(a: i128, b: i128) -> i128 {
+    a.saturating_mul(b)
 }
 
 fn clamp(value: i128) -> i64 {
@@ -131,6 +142,19 @@ mod tests {
             let asked = shown_ms(pts, origin, time_base);
             let got = pts_at(asked, origin, time_base);
             prop_assert!(got >= pts && got < next);
+        }
+
+        #[test]
+        fn no_time_overflows(
+            pts in any::<i64>(), start in any::<i64>(), ms in any::<i64>(), num in 1i64..=i64::from(i32::MAX),
+            den in 1i64..=i64::from(i32::MAX), other in 1i64..=i64::from(i32::MAX),
+        ) {
+            let (time_base, another) = (TimeBase { num, den }, TimeBase { num: other, den: num });
+            let origin = Seconds::of_pts(start, another);
+            let end = origin.plus(Seconds::of_pts(pts, another)).minus(Seconds::of_pts(start, time_base));
+            prop_assert!(end < end.plus(end) || end >= end.plus(end));
+            prop_assert!(end.den > 0);
+            (end.floor_ms(), end.ceil_ms(), pts_at(ms, origin, time_base), shown_ms(pts, origin, time_base));
         }
 
         #[test]

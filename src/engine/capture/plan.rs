@@ -19,7 +19,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::closure;
 use crate::model::limits::RUN_HEADS_MAX;
-use crate::model::media::{Ahead, Field, PacketHead, Start};
+use crate::model::media::{Ahead, Field, FrameHeader, Need, PacketHead, Start};
+
+/// Pictures without a time that a plan bears.
+const TIMELESS_MAX: usize = 8;
 
 /// One instant to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +50,8 @@ pub struct SeekRun {
     /// Sequence number of the start.
     pub first: u64,
     pub start: Start,
+    /// What is shown before this pts may come out wrong, and is no target.
+    pub exact_from: i64,
     /// The heads from `first` on, up to the last target (and its second field).
     pub heads: Vec<PacketHead>,
     /// Whether the decoder sees each of them.
@@ -94,14 +99,20 @@ pub struct Planner {
     window: VecDeque<PacketHead>,
     /// Sequence number of `window[0]`.
     base: u64,
-    /// Usable starts in the window, as sequence numbers.
-    starts: VecDeque<u64>,
+    /// Usable starts in the window.
+    starts: VecDeque<Entrance>,
+    /// How much later than its start a run with a slow recovery is exact, the most seen so far.
+    recovery: i64,
     /// Heads in the window with a pts above the next want.
     later: usize,
     at_start: bool,
     ended: bool,
     greatest_pts: Option<i64>,
     last_start_pts: Option<i64>,
+    /// Heads with and without a pts since the last restart, and those without that lie in runs, ever.
+    timed: usize,
+    timeless: usize,
+    gaps: usize,
     pending: Option<Pending>,
     ready: VecDeque<SeekRun>,
     /// The next want changed, or a new start came: a jump may be worth it now.
@@ -112,9 +123,49 @@ pub struct Planner {
     unserved: Vec<usize>,
 }
 
+/// A usable start.
+#[derive(Clone, Copy, Debug)]
+struct Entrance {
+    seq: u64,
+    pts: i64,
+    /// From this pts on, everything decoded from here is exact; none until that picture was read.
+    exact_from: Option<i64>,
+    /// Reference pictures still to come before the recovery point's promise holds.
+    left: u32,
+    /// The greatest pts read since.
+    greatest: i64,
+}
+
+impl Entrance {
+    fn new(seq: u64, pts: i64, start: Start) -> Entrance {
+        let left = if let Start::After(frames) = start { frames } else { 0 };
+        Entrance { seq, pts, exact_from: (left == 0).then_some(pts), left, greatest: pts }
+    }
+
+    /// Counts towards recovery, which H.264 counts in reference pictures (D.2.8). The picture that completes it
+    /// is shown after everything decoded before it: so whatever is shown later is decoded later too.
+    fn pass(&mut self, pts: i64, header: &FrameHeader) {
+        if self.exact_from.is_some() {
+            return;
+        }
+        if header.need != Need::Target {
+            self.left = self.left.saturating_sub(1);
+            if self.left == 0 && pts > self.greatest && !header.hidden {
+                self.exact_from = Some(pts);
+            }
+        }
+        self.greatest = self.greatest.max(pts);
+    }
+
+    fn serves(&self, pts: i64) -> bool {
+        self.exact_from.is_some_and(|from| from <= pts)
+    }
+}
+
 #[derive(Debug)]
 struct Pending {
     start: u64,
+    exact_from: i64,
     targets: BTreeMap<u64, Target>,
 }
 
@@ -130,11 +181,15 @@ impl Planner {
             window: VecDeque::new(),
             base: 0,
             starts: VecDeque::new(),
+            recovery: 0,
             later: 0,
             at_start: false,
             ended: false,
             greatest_pts: None,
             last_start_pts: None,
+            timed: 0,
+            timeless: 0,
+            gaps: 0,
             pending: None,
             ready: VecDeque::new(),
             look_ahead: false,
@@ -149,15 +204,20 @@ impl Planner {
         self.wants.get(self.next).copied()
     }
 
+    /// The pts that a seek for the next want aims at: far enough before it for a slow recovery.
+    pub fn aim(&self) -> Option<i64> {
+        self.next_want().map(|want| want.pts.saturating_sub(self.recovery))
+    }
+
     /// Wants that no run will serve: from the next one on when the walk turns linear, or those without any
     /// shown frame at the end.
     pub fn unserved(&self) -> Vec<usize> {
         self.unserved.iter().copied().chain(self.next..self.wants.len()).collect()
     }
 
-    /// The oldest sequence number that a later run may still ask for.
+    /// The oldest sequence number that a later run may still ask for. Runs that are ready may overlap.
     pub fn keep_from(&self) -> u64 {
-        self.base
+        self.ready.iter().map(|run| run.first).fold(self.base, u64::min)
     }
 
     /// The sequence number that the next fed head gets.
@@ -166,9 +226,9 @@ impl Planner {
     }
 
     /// After a seek: the heads that follow are not those that came before. `at_start` says that they are the
-    /// stream's first.
+    /// stream's first. What was planned so far stays planned.
     pub fn restart(&mut self, at_start: bool) {
-        debug_assert!(self.pending.is_none() && self.ready.is_empty());
+        self.flush_pending();
         self.base = self.next_seq();
         self.window.clear();
         self.starts.clear();
@@ -177,6 +237,7 @@ impl Planner {
         self.ended = false;
         self.greatest_pts = None;
         self.last_start_pts = None;
+        (self.timed, self.timeless) = (0, 0);
     }
 
     /// The next head in decode order. Heads before the first usable start are dropped.
@@ -184,18 +245,22 @@ impl Planner {
         let Some(pts) = head.pts else {
             // A second field may leave its time to the first; anything else has no place on the timeline.
             if head.header.field != Field::Second {
-                self.linear = Some(Reason::NoPts);
+                self.count_timeless();
             }
             self.push(head);
             return;
         };
+        self.timed += 1;
         self.greatest_pts = Some(self.greatest_pts.map_or(pts, |greatest| greatest.max(pts)));
+        if head.header.field != Field::Second {
+            self.count_recovery(pts, &head.header);
+        }
         if head.header.start != Start::No {
             if self.last_start_pts.is_some_and(|last| pts < last) {
                 self.linear = Some(Reason::ClockGoesBack);
             }
             self.last_start_pts = Some(pts);
-            self.starts.push_back(self.next_seq());
+            self.starts.push_back(Entrance::new(self.next_seq(), pts, head.header.start));
             self.look_ahead = true;
         } else if self.starts.is_empty() {
             self.base += 1;
@@ -205,6 +270,27 @@ impl Planner {
             self.later += 1;
         }
         self.push(head);
+    }
+
+    /// A few pictures without a time are never targets; more of them, and a place must be counted out.
+    fn count_timeless(&mut self) {
+        self.timeless += 1;
+        self.gaps += usize::from(!self.starts.is_empty());
+        let borne = if self.at_start { self.timed } else { self.timed + TIMELESS_MAX };
+        if self.timeless > borne || self.gaps > TIMELESS_MAX {
+            self.linear = Some(Reason::NoPts);
+        }
+    }
+
+    fn count_recovery(&mut self, pts: i64, header: &FrameHeader) {
+        // The starts that still recover are the newest.
+        for start in self.starts.iter_mut().rev().take_while(|start| start.exact_from.is_none()) {
+            start.pass(pts, header);
+            if let Some(from) = start.exact_from {
+                self.recovery = self.recovery.max(from.saturating_sub(start.pts));
+                self.look_ahead = true;
+            }
+        }
     }
 
     fn push(&mut self, head: PacketHead) {
@@ -273,14 +359,17 @@ impl Planner {
     fn look(&mut self, want: Want, ahead: impl Fn(i64) -> Ahead) -> Step {
         let Some(greatest) = self.greatest_pts else { return Step::More };
         // A newer usable start at or before the want: whatever comes belongs to that start's run.
-        let newer = self.starts.iter().rev().find(|seq| self.pts_of(**seq) <= want.pts).copied();
+        let newer = self.starts.iter().rev().find(|start| start.serves(want.pts)).map(|start| start.seq);
         let pending_is_over = match (&self.pending, newer) {
             (Some(pending), Some(newer)) => newer > pending.start,
             (None, _) => true,
             (Some(_), None) => false,
         };
+        // A start that still recovers will tell how far before a want one must begin.
+        let recovers = self.starts.back().is_some_and(|start| start.exact_from.is_none());
         let jump = self.sought != Some(self.next)
-            && match ahead(want.pts) {
+            && !recovers
+            && match ahead(want.pts.saturating_sub(self.recovery)) {
                 Ahead::Key(key) => key > greatest,
                 Ahead::Far(gap) => {
                     pending_is_over && newer.is_some() && want.pts.saturating_sub(greatest) > gap
@@ -298,7 +387,7 @@ impl Planner {
     }
 
     fn first_start_is_too_late(&self, want: Want) -> bool {
-        !self.at_start && self.starts.front().is_some_and(|first| self.pts_of(*first) > want.pts)
+        !self.at_start && self.starts.front().is_some_and(|first| first.pts > want.pts)
     }
 
     /// Finds the frame for the next want, which is settled.
@@ -319,8 +408,10 @@ impl Planner {
                 (true, false) => Settled::NotYet,
             };
         };
-        if want.intra && !self.head(start).header.hidden {
-            seq = start;
+        // Where a recovery point recovers slowly, the picture at it is not whole: the exact one is given.
+        let is_picture = |header: FrameHeader| !header.hidden && !matches!(header.start, Start::After(_));
+        if want.intra && is_picture(self.head(start.seq).header) {
+            seq = start.seq;
         }
         self.assign(seq, start);
         Settled::Yes
@@ -328,8 +419,8 @@ impl Planner {
 
     /// The shown head that `fits` with the `better` pts, and its start. A head that no usable start reaches
     /// counts only to tell that the window does not begin early enough: then there is none.
-    fn best(&self, fits: impl Fn(i64) -> bool, better: impl Fn(i64, i64) -> bool) -> Option<(u64, u64)> {
-        let mut best: Option<(i64, u64, Option<u64>)> = None;
+    fn best(&self, fits: impl Fn(i64) -> bool, better: impl Fn(i64, i64) -> bool) -> Option<(u64, Entrance)> {
+        let mut best: Option<(i64, u64, Option<Entrance>)> = None;
         for (i, head) in self.window.iter().enumerate().rev() {
             let Some(pts) = head.pts else { continue };
             if head.header.hidden || head.header.field == Field::Second || !fits(pts) {
@@ -348,26 +439,24 @@ impl Planner {
         best.and_then(|(_, seq, start)| Some((seq, start?)))
     }
 
-    /// The last usable start at or before `seq` in decode order with a pts not above `pts`.
-    fn start_for(&self, seq: u64, pts: i64) -> Option<u64> {
-        self.starts.iter().rev().copied().find(|start| {
-            let reached = match self.head(*start).header.start {
-                Start::No => false,
-                Start::Clean | Start::Open => true,
-                Start::After(frames) => seq - start.min(&seq) >= u64::from(frames),
-            };
-            *start <= seq && self.pts_of(*start) <= pts && reached
-        })
+    /// The last usable start at or before `seq` in decode order from which `pts` is exact.
+    fn start_for(&self, seq: u64, pts: i64) -> Option<Entrance> {
+        self.starts.iter().rev().copied().find(|start| start.seq <= seq && start.serves(pts))
     }
 
-    fn assign(&mut self, seq: u64, start: u64) {
-        if self.pending.as_ref().is_some_and(|pending| pending.start != start) {
+    fn assign(&mut self, seq: u64, start: Entrance) {
+        if self.pending.as_ref().is_some_and(|pending| pending.start != start.seq) {
             self.flush_pending();
         }
         let head = *self.head(seq);
         let is_last = self.ended && !self.window.iter().any(|h| !h.header.hidden && h.pts > head.pts);
         let next = self.next;
-        let pending = self.pending.get_or_insert_with(|| Pending { start, targets: BTreeMap::new() });
+        let exact_from = start.exact_from.unwrap_or(start.pts);
+        let pending = self.pending.get_or_insert_with(|| Pending {
+            start: start.seq,
+            exact_from,
+            targets: BTreeMap::new(),
+        });
         pending
             .targets
             .entry(seq)
@@ -393,7 +482,8 @@ impl Planner {
         heads.truncate(to - from + 1);
         sent.truncate(heads.len());
         let start = heads[0].header.start;
-        self.ready.push_back(SeekRun { first: pending.start, start, heads, sent, targets });
+        let exact_from = pending.exact_from;
+        self.ready.push_back(SeekRun { first: pending.start, start, exact_from, heads, sent, targets });
     }
 
     fn advance(&mut self) {
@@ -411,10 +501,14 @@ impl Planner {
     /// Forgets what no later run can use: everything before the last start that the next want may need.
     fn trim(&mut self) {
         let Some(want) = self.next_want() else { return };
-        let useful = self.starts.iter().rev().copied().find(|seq| {
-            matches!(self.head(*seq).header.start, Start::Clean | Start::Open)
-                && self.pts_of(*seq) <= want.pts
-        });
+        let shown = |start: &&Entrance| !self.head(start.seq).header.hidden;
+        let useful = self
+            .starts
+            .iter()
+            .rev()
+            .filter(shown)
+            .find(|start| start.serves(want.pts))
+            .map(|start| start.seq);
         let Some(mut from) = useful else { return };
         if let Some(pending) = &self.pending {
             from = from.min(pending.start);
@@ -424,7 +518,7 @@ impl Planner {
             // the front's pts is not above the next want.
             self.window.drain(..(from - self.base) as usize);
             self.base = from;
-            while self.starts.front().is_some_and(|first| *first < from) {
+            while self.starts.front().is_some_and(|first| first.seq < from) {
                 self.starts.pop_front();
             }
         }
@@ -432,11 +526,6 @@ impl Planner {
 
     fn head(&self, seq: u64) -> &PacketHead {
         &self.window[(seq - self.base) as usize]
-    }
-
-    /// Starts always carry a pts: `feed` lets none without one in.
-    fn pts_of(&self, seq: u64) -> i64 {
-        self.head(seq).pts.unwrap_or(i64::MIN)
     }
 }
 

@@ -95,11 +95,11 @@ fn drive(stream: &[Row], wants: &[i64], reorder: usize, container: Box) -> Outco
             Step::Jump => {
                 outcome.jumps += 1;
                 back = 1;
-                at = seek(planner.next_want().unwrap().pts);
+                at = seek(planner.aim().unwrap());
                 planner.restart(at == 0);
             }
             Step::Back => {
-                at = seek(planner.next_want().unwrap().pts - back);
+                at = seek(planner.aim().unwrap() - back);
                 back *= 2;
                 if back > 1 << 20 {
                     at = 0;
@@ -239,6 +239,91 @@ fn a_recovery_point_serves_only_frames_behind_its_recovery() {
 }
 
 #[test]
+fn a_restart_loses_nothing_that_is_planned() {
+    let wants = [3, 25, 60].map(|pts| Want { pts, intra: false }).to_vec();
+    let mut planner = Planner::new(wants, 0);
+    planner.restart(true);
+    flat(2, 20).into_iter().take(27).for_each(|row| planner.feed(head(row)));
+    let Step::Run(run) = planner.step(|_| Ahead::Unknown) else { panic!("no run") };
+    assert_eq!(run.first, 0);
+    planner.restart(false);
+    let Step::Run(run) = planner.step(|_| Ahead::Unknown) else { panic!("no run") };
+    assert_eq!((run.first, run.targets[0].head.pts), (20, Some(25)));
+    assert_eq!(planner.next_want(), Some(Want { pts: 60, intra: false }));
+}
+
+#[test]
+fn packets_are_kept_for_every_run_that_is_ready() {
+    // Slow recoveries whose runs overlap; at the end all are ready at once.
+    let mut stream = flat(1, 50);
+    [10, 15, 25, 30].into_iter().for_each(|place| stream[place].1 = Start::After(8));
+    let wants = [20, 24, 35, 39].map(|pts| Want { pts, intra: false }).to_vec();
+    let mut planner = Planner::new(wants, 50);
+    planner.restart(true);
+    stream.into_iter().for_each(|row| planner.feed(head(row)));
+    planner.end();
+    let mut ready = Vec::new();
+    while let Step::Run(run) = planner.step(|_| Ahead::Unknown) {
+        ready.push((run.first, run.first + run.heads.len() as u64, planner.keep_from()));
+    }
+    assert_eq!(ready.iter().map(|run| run.0).collect::<Vec<_>>(), [10, 15, 25, 30]);
+    assert!(ready.windows(2).all(|pair| pair[0].2 <= pair[1].0), "{ready:?}");
+}
+
+#[test]
+fn recovery_is_counted_in_reference_pictures() {
+    // Every other picture is referred to by none: five reference pictures after 10 is picture 20.
+    let mut planner = Planner::new(vec![Want { pts: 19, intra: false }, Want { pts: 20, intra: false }], 0);
+    planner.restart(true);
+    for pts in 0..30 {
+        let start = [(0, Start::Clean), (10, Start::After(5))].iter().find(|s| s.0 == pts).map(|s| s.1);
+        let mut head = head((pts, start.unwrap_or(Start::No), false));
+        head.header.need = if pts % 2 == 1 { Need::Target } else { Need::Always };
+        planner.feed(head);
+    }
+    let mut runs = Vec::new();
+    loop {
+        match planner.step(|_| Ahead::Unknown) {
+            Step::Run(run) => runs.push((run.first, run.exact_from, run.targets[0].head.pts)),
+            Step::More => planner.end(),
+            _ => break,
+        }
+    }
+    assert_eq!(runs, [(0, 0, Some(19)), (10, 20, Some(20))]);
+}
+
+#[test]
+fn a_slow_recovery_makes_no_run_twice_once_it_is_known() {
+    let mut stream = flat(1, 200);
+    for place in (20..200).step_by(20) {
+        stream[place].1 = Start::After(25);
+    }
+    let wants: Vec<i64> = (0..190).step_by(7).collect();
+    for container in [Box::Indexed, Box::Guess, Box::Walk] {
+        let outcome = drive(&stream, &wants, 2, container);
+        let mut starts: Vec<usize> = outcome.runs.iter().map(|run| run.0).collect();
+        if starts[..2] == [0, 0] {
+            // The jump that found the first one.
+            starts.remove(0);
+        }
+        assert!(starts.windows(2).all(|pair| pair[0] < pair[1]), "{container:?}: {starts:?}");
+        assert_eq!(outcome.served.len(), wants.len());
+    }
+}
+
+#[test]
+fn an_intra_want_gets_the_exact_picture_where_recovery_is_slow() {
+    let mut stream = flat(1, 40);
+    stream[10].1 = Start::After(5);
+    let mut planner = Planner::new(vec![Want { pts: 20, intra: true }], 0);
+    planner.restart(true);
+    stream.into_iter().for_each(|row| planner.feed(head(row)));
+    planner.end();
+    let Step::Run(run) = planner.step(|_| Ahead::Unknown) else { panic!("no run") };
+    assert_eq!((run.first, run.targets[0].head.pts), (10, Some(20)));
+}
+
+#[test]
 fn an_intra_want_takes_the_start_of_its_run() {
     let mut planner = Planner::new(vec![Want { pts: 17, intra: false }, Want { pts: 17, intra: true }], 0);
     planner.restart(true);
@@ -262,6 +347,24 @@ fn the_last_frame_knows_that_it_is_the_last() {
     let Step::Run(run) = planner.step(|_| Ahead::Unknown) else { panic!("no run") };
     assert_eq!(run.targets.iter().map(|t| t.is_last).collect::<Vec<_>>(), [false, true]);
     assert_eq!(planner.step(|_| Ahead::Unknown), Step::Done);
+}
+
+#[test]
+fn a_few_pictures_without_a_time_are_borne() {
+    let plan = |timeless: usize| {
+        let mut planner = Planner::new(vec![Want { pts: 25, intra: false }], 0);
+        planner.restart(true);
+        for (place, row) in flat(3, 10).into_iter().enumerate() {
+            let pts = Some(row.0).filter(|_| place == 0 || place > timeless);
+            planner.feed(PacketHead { pts, ..head(row) });
+        }
+        planner.end();
+        planner.step(|_| Ahead::Unknown)
+    };
+    let Step::Run(run) = plan(1) else { panic!("no run") };
+    assert_eq!((run.first, run.targets[0].head.pts), (20, Some(25)));
+    // Two without a time behind one that has it: this stream tells no times.
+    assert_eq!(plan(2), Step::Linear(Reason::NoPts));
 }
 
 #[test]

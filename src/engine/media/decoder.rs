@@ -16,6 +16,8 @@ pub struct Recipe {
     parameters: Parameters,
     time_base: TimeBase,
     frame_pixels_max: u64,
+    /// VP9 with opacity at its side, which FFmpeg's own decoder does not see.
+    alpha: bool,
 }
 
 // SAFETY: the parameters are an allocation of our own that nobody writes after `new`; reading them from several
@@ -24,11 +26,11 @@ unsafe impl Sync for Recipe {}
 
 impl Recipe {
     /// Copies what it needs, so that the container may close.
-    pub fn new(parameters: &Parameters, time_base: TimeBase, frame_pixels_max: u64) -> Recipe {
+    pub fn new(parameters: &Parameters, time_base: TimeBase, frame_pixels_max: u64, alpha: bool) -> Recipe {
         let mut own = Parameters::new();
         // SAFETY: both point to valid parameters.
         unsafe { ffi::avcodec_parameters_copy(own.as_mut_ptr(), parameters.as_ptr()) };
-        Recipe { parameters: own, time_base, frame_pixels_max }
+        Recipe { parameters: own, time_base, frame_pixels_max, alpha }
     }
 
     /// Opens a decoder with `threads` frame threads.
@@ -40,7 +42,9 @@ impl Recipe {
         let mut context = Context::from_parameters(self.copy())
             .map_err(|e| fail(FailCode::Internal, format!("cannot set up a decoder: {e}")))?;
         let id = context.id();
-        let codec = decoder::find(id)
+        let with_alpha = if self.alpha { decoder::find_by_name("libvpx-vp9") } else { None };
+        let codec = with_alpha
+            .or_else(|| decoder::find(id))
             .ok_or_else(|| fail(FailCode::Unsupported, format!("no decoder for {}", id.name())))?;
         // SAFETY: the context is not open yet, which is when these fields may be set.
         unsafe {

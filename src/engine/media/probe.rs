@@ -53,18 +53,21 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
         source::find_stream_info(&mut input, frame_pixels_max)?;
     }
     let index = choose(&input, stream)?;
-    let replay = if told { find_start(&mut input, index)? } else { VecDeque::new() };
-
-    let origin = origin(&input, index);
+    let mut begin = Beginning { replay: VecDeque::new(), first: vec![None; input.streams().count()] };
+    if told {
+        begin.find(&mut input, index)?;
+    }
+    let origin = origin(&input, index, &begin);
     let chosen = input.stream(index).ok_or_else(no_video)?;
     let parameters = chosen.parameters();
     let time_base = time_base(chosen.time_base());
     let frame_length = frame_length(&chosen);
-    let end = end(&input, &chosen, origin, time_base);
+    let end = end(&input, &chosen, begin.start(&chosen), origin, time_base);
     let look = StreamLook::of_stream(&input, &chosen);
     let extradata = extradata(&parameters);
-    let headers = Headers::new(&parameters, &extradata, indexed);
-    let recipe = Recipe::new(&parameters, time_base, frame_pixels_max);
+    let alpha = parameters.id() == Id::VP9 && chosen.metadata().get("alpha_mode") == Some("1");
+    let headers = Headers::new(&parameters, &extradata, indexed, alpha);
+    let recipe = Recipe::new(&parameters, time_base, frame_pixels_max, alpha);
     let codec = parameters.id().name().to_owned();
     let (width, height) = (look.coded_width, look.coded_height);
     if u64::from(width) * u64::from(height) > frame_pixels_max {
@@ -75,7 +78,7 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
         let text = format!("no decoder for {} in this FFmpeg", codec_name(&parameters));
         return Err(Failure::new(FailCode::Unsupported, Stage::Probe, text));
     }
-    let reader = Reader::new(input, index, time_base, headers, replay);
+    let reader = Reader::new(input, index, time_base, headers, begin.replay);
     let timeline = Timeline { origin, time_base, duration: end };
     // A recording without a length has no finished index either.
     let key_frames = timeline.duration.and_then(|_| reader.key_frames());
@@ -198,26 +201,48 @@ fn frame_length(stream: &ffmpeg_next::Stream<'_>) -> Seconds {
     Seconds { num: den, den: num }
 }
 
-/// Reads packets until every audio and video stream has told its start; gives back those of the chosen one.
-fn find_start(input: &mut Input, index: usize) -> Result<VecDeque<Packet>, Failure> {
-    let mut replay = VecDeque::new();
-    for _ in 0..START_PACKETS_MAX {
-        if input.streams().all(|s| !counts_for_start(&s) || s.start_time() != ffi::AV_NOPTS_VALUE)
-            && !replay.is_empty()
-        {
-            break;
-        }
-        let mut packet = Packet::empty();
-        match packet.read(input) {
-            Ok(()) if packet.stream() == index => replay.push_back(packet),
-            Ok(()) => {}
-            Err(ffmpeg_next::Error::Other { errno }) if errno == libc::EIO => {
-                return Err(Failure::new(FailCode::Io, Stage::Probe, "the file cannot be read"));
+/// What the first packets tell.
+struct Beginning {
+    /// Those of the chosen stream, still to be planned.
+    replay: VecDeque<Packet>,
+    /// The first pts of each stream. FFmpeg knows of a start only where it can tell the decoding time, which it
+    /// cannot in Matroska for pictures out of order.
+    first: Vec<Option<i64>>,
+}
+
+impl Beginning {
+    /// Reads packets until every audio and video stream has told its start.
+    fn find(&mut self, input: &mut Input, index: usize) -> Result<(), Failure> {
+        for _ in 0..START_PACKETS_MAX {
+            let has_start = |s: &ffmpeg_next::Stream<'_>| self.start(s).is_some();
+            if input.streams().all(|s| !counts_for_start(&s) || has_start(&s)) && !self.replay.is_empty() {
+                break;
             }
-            Err(_) => break,
+            let mut packet = Packet::empty();
+            match packet.read(input) {
+                Ok(()) => {
+                    let hidden = packet.flags().bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
+                    if let (Some(first), false) = (self.first.get_mut(packet.stream()), hidden) {
+                        *first = first.or(packet.pts());
+                    }
+                    if packet.stream() == index {
+                        self.replay.push_back(packet);
+                    }
+                }
+                Err(ffmpeg_next::Error::Other { errno }) if errno == libc::EIO => {
+                    return Err(Failure::new(FailCode::Io, Stage::Probe, "the file cannot be read"));
+                }
+                Err(_) => break,
+            }
         }
+        Ok(())
     }
-    Ok(replay)
+
+    fn start(&self, stream: &ffmpeg_next::Stream<'_>) -> Option<i64> {
+        Some(stream.start_time())
+            .filter(|start| *start != ffi::AV_NOPTS_VALUE)
+            .or_else(|| self.first.get(stream.index()).copied().flatten())
+    }
 }
 
 fn counts_for_start(stream: &ffmpeg_next::Stream<'_>) -> bool {
@@ -227,12 +252,11 @@ fn counts_for_start(stream: &ffmpeg_next::Stream<'_>) -> bool {
 }
 
 /// Time 0: the earliest start over audio and video; the chosen stream's own start when nothing else is told.
-fn origin(input: &Input, index: usize) -> Seconds {
+fn origin(input: &Input, index: usize, begin: &Beginning) -> Seconds {
     let starts = input
         .streams()
         .filter(|s| counts_for_start(s) || s.index() == index)
-        .filter(|s| s.start_time() != ffi::AV_NOPTS_VALUE)
-        .map(|s| Seconds::of_pts(s.start_time(), time_base(s.time_base())));
+        .filter_map(|s| Some(Seconds::of_pts(begin.start(&s)?, time_base(s.time_base()))));
     starts.reduce(|a, b| if b < a { b } else { a }).unwrap_or(Seconds::ZERO)
 }
 
@@ -240,6 +264,7 @@ fn origin(input: &Input, index: usize) -> Seconds {
 fn end(
     input: &Input,
     stream: &ffmpeg_next::Stream<'_>,
+    start: Option<i64>,
     origin: Seconds,
     time_base: TimeBase,
 ) -> Option<Seconds> {
@@ -255,9 +280,10 @@ fn end(
     }
     let container =
         (duration > 0).then(|| Seconds { num: i128::from(duration), den: i128::from(ffi::AV_TIME_BASE) });
-    let (start, length) = (stream.start_time(), stream.duration());
-    let own = (start != ffi::AV_NOPTS_VALUE && length > 0)
-        .then(|| Seconds::of_pts(start, time_base).plus(Seconds::of_pts(length, time_base)).minus(origin));
+    let own = start.filter(|_| stream.duration() > 0).map(|start| {
+        let length = Seconds::of_pts(stream.duration(), time_base);
+        Seconds::of_pts(start, time_base).plus(length).minus(origin)
+    });
     match (container, own) {
         (Some(a), Some(b)) => Some(if b > a { b } else { a }),
         (a, b) => a.or(b),

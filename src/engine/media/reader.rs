@@ -7,12 +7,13 @@
 
 use std::collections::VecDeque;
 
+use ffmpeg_next::codec::packet::side_data::Type as SideData;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Error, Packet, ffi, packet};
 
 use super::headers::Headers;
 use crate::model::job::{FailCode, Failure, Stage};
-use crate::model::media::{Ahead, Field, PacketHead};
+use crate::model::media::{Ahead, Field, Need, PacketHead};
 use crate::model::time::{Seconds, TimeBase};
 
 /// Broken packets in a row after which the file counts as ended.
@@ -37,9 +38,15 @@ pub struct Reader {
     stream: usize,
     time_base: TimeBase,
     entry: Entry,
+    /// The index tells when key frames are decoded, not when they are shown (all but Matroska).
+    index_by_dts: bool,
+    /// How much later than decoded a picture is shown, the most seen so far.
+    lead: i64,
     headers: Headers,
     /// Packets of the stream that were read while probing.
     replay: VecDeque<Packet>,
+    /// Packets that wait for a pts.
+    waiting: VecDeque<(Packet, PacketHead)>,
     /// Packets of the stream read so far.
     pub packets_read: u64,
     pub seeks: u64,
@@ -78,8 +85,11 @@ impl Reader {
             stream,
             time_base,
             entry: Entry::Walk,
+            index_by_dts: true,
+            lead: 0,
             headers,
             replay,
+            waiting: VecDeque::new(),
             packets_read: 0,
             seeks: 0,
         };
@@ -94,6 +104,7 @@ impl Reader {
             return Entry::Guess;
         }
         if name.starts_with("matroska") {
+            self.index_by_dts = false;
             self.read_cues();
         }
         if self.index_entries() >= 2 { Entry::Index } else { Entry::Walk }
@@ -156,11 +167,16 @@ impl Reader {
             Entry::Guess => Ahead::Far(Seconds::of_ms(FAR_SECONDS * 1000).floor_pts(self.time_base)),
             // SAFETY: the entry is read before anything else is done with the index.
             Entry::Index => unsafe {
-                let flags = ffi::AVSEEK_FLAG_BACKWARD;
-                let entry = ffi::avformat_index_get_entry_from_timestamp(self.raw_stream(), pts, flags);
+                let (at, flags) = (self.in_index(pts), ffi::AVSEEK_FLAG_BACKWARD);
+                let entry = ffi::avformat_index_get_entry_from_timestamp(self.raw_stream(), at, flags);
                 if entry.is_null() { Ahead::Unknown } else { Ahead::Key((*entry).timestamp) }
             },
         }
+    }
+
+    /// Where the index is asked for `pts`: a key frame decoded before it, but shown after it, is no use.
+    fn in_index(&self, pts: i64) -> i64 {
+        if self.index_by_dts { pts.saturating_sub(self.lead) } else { pts }
     }
 
     /// The next packet of the stream and its head; none at the end.
@@ -170,12 +186,31 @@ impl Reader {
     // It borrows the reader and may fail: no iterator.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
+        // Without an index: AVI's times are no times, there frames are counted.
+        if self.entry != Entry::Guess || !self.headers.shows_at_next_anchor() {
+            return self.read();
+        }
+        while self.waiting.front().is_none_or(|(_, head)| head.pts.is_none() && head.dts.is_some()) {
+            let next = self.read()?;
+            fill_in(&mut self.waiting, next.as_ref().map(|(_, head)| head));
+            let Some(next) = next else { break };
+            self.waiting.push_back(next);
+        }
+        Ok(self.waiting.pop_front())
+    }
+
+    fn read(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
         let Some(packet) = self.next_packet()? else { return Ok(None) };
         self.packets_read += 1;
         let flags = packet.flags();
+        if let Some((pts, dts)) = packet.pts().zip(packet.dts()) {
+            self.lead = self.lead.max(pts.saturating_sub(dts));
+        }
         let hidden = flags.bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
-        let header =
-            self.headers.read(packet.data().unwrap_or(&[]), flags.contains(packet::Flags::KEY), hidden);
+        let side = packet.side_data().find(|side| side.kind() == SideData::MatroskaBlockAdditional);
+        let beside = side.as_ref().map(packet::SideData::data);
+        let key = flags.contains(packet::Flags::KEY);
+        let header = self.headers.read(packet.data().unwrap_or(&[]), beside, key, hidden);
         let head = PacketHead {
             pts: packet.pts(),
             dts: packet.dts(),
@@ -215,10 +250,11 @@ impl Reader {
             return true;
         }
         self.moved();
+        let at = self.in_index(pts);
         // SAFETY: the input is open.
         let code = unsafe {
             let flags = ffi::AVSEEK_FLAG_BACKWARD;
-            ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, pts, flags)
+            ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, at, flags)
         };
         if code < 0 {
             self.seek_start();
@@ -250,6 +286,7 @@ impl Reader {
     fn moved(&mut self) {
         self.seeks += 1;
         self.replay.clear();
+        self.waiting.clear();
         self.headers.restart();
     }
 
@@ -287,5 +324,19 @@ impl Reader {
         }
         self.seek_start();
         Ok(scan)
+    }
+}
+
+/// Program streams tell only some times. In MPEG-1/2 a B picture is shown when it is decoded, any other when the
+/// next other one is decoded: `next` is the head that follows `waiting`, none at the end.
+fn fill_in(waiting: &mut VecDeque<(Packet, PacketHead)>, next: Option<&PacketHead>) {
+    let is_b = |head: &PacketHead| head.header.need == Need::Target;
+    let time = match next {
+        Some(next) if is_b(next) => None,
+        Some(next) => next.dts,
+        None => waiting.back().and_then(|(_, last)| Some(last.dts?.saturating_add(last.duration.max(1)))),
+    };
+    for (_, head) in waiting.iter_mut().filter(|(_, head)| head.pts.is_none()) {
+        head.pts = if is_b(head) { head.dts } else { time };
     }
 }

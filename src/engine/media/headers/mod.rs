@@ -11,11 +11,16 @@ use ffmpeg_next::codec::Parameters;
 
 use crate::model::media::{Field, FrameHeader, Need, Start};
 
+/// A recovery that takes longer is not worth waiting for.
+const RECOVERY_FRAMES_MAX: u32 = 512;
+
 /// Reads the headers of one stream, packet after packet.
 pub struct Headers {
     kind: Kind,
     /// The container's key flag may stand for a recovery point that the stream does not announce.
     trusts_key_flags: bool,
+    /// Opacity is a stream of its own beside each packet (VP9 in WebM).
+    alpha: bool,
     fields: Option<field::FieldParser>,
 }
 
@@ -39,7 +44,8 @@ enum Kind {
 
 impl Headers {
     /// For a stream with these parameters. `indexed_container`: MP4 or Matroska, whose key flags are deliberate.
-    pub fn new(parameters: &Parameters, extradata: &[u8], indexed_container: bool) -> Headers {
+    /// `alpha`: each packet has a second one of opacity at its side.
+    pub fn new(parameters: &Parameters, extradata: &[u8], indexed_container: bool, alpha: bool) -> Headers {
         let kind = match parameters.id() {
             Id::H264 => Kind::H264 { length_bytes: nal::h264_length_bytes(extradata) },
             Id::HEVC => Kind::Hevc { length_bytes: nal::hevc_length_bytes(extradata) },
@@ -57,7 +63,7 @@ impl Headers {
             }
             _ => None,
         };
-        Headers { kind, trusts_key_flags: indexed_container, fields }
+        Headers { kind, trusts_key_flags: indexed_container, alpha, fields }
     }
 
     /// False when runs cannot be planned for this codec.
@@ -75,6 +81,11 @@ impl Headers {
         }
     }
 
+    /// True where the time of a picture without one can be told from the decoding times (MPEG-1/2).
+    pub fn shows_at_next_anchor(&self) -> bool {
+        matches!(self.kind, Kind::Mpeg12)
+    }
+
     /// After a seek: nothing of the packets before holds.
     pub fn restart(&mut self) {
         if let Some(fields) = &mut self.fields {
@@ -82,8 +93,8 @@ impl Headers {
         }
     }
 
-    /// Reads one packet. `key` and `hidden` are the container's flags.
-    pub fn read(&mut self, data: &[u8], key: bool, hidden: bool) -> FrameHeader {
+    /// Reads one packet. `beside` is what the container puts at its side; `key` and `hidden` are its flags.
+    pub fn read(&mut self, data: &[u8], beside: Option<&[u8]>, key: bool, hidden: bool) -> FrameHeader {
         let mut header = FrameHeader {
             start: Start::No,
             key,
@@ -98,7 +109,7 @@ impl Headers {
                 header.start = match (facts.idr, facts.recovery_frames) {
                     (true, _) => Start::Clean,
                     (false, Some(0)) if facts.intra_only || key => Start::Open,
-                    (false, Some(0)) => Start::No,
+                    (false, Some(frames)) if frames == 0 || frames > RECOVERY_FRAMES_MAX => Start::No,
                     (false, Some(frames)) => Start::After(frames),
                     (false, None) if key && self.trusts_key_flags => Start::Open,
                     (false, None) => Start::No,
@@ -138,7 +149,16 @@ impl Headers {
                     header.start = Start::Clean;
                 }
             }
-            Kind::Vp9(parser) => parser.read(data, &mut header),
+            Kind::Vp9(parser) => {
+                parser.read(data, &mut header);
+                if self.alpha {
+                    // The opacity has references of its own, which nothing here follows.
+                    header.need = Need::Always;
+                    if !beside.is_some_and(modern::is_vp9_alpha_key) {
+                        header.start = Start::No;
+                    }
+                }
+            }
             Kind::Av1(parser) => parser.read(data, &mut header),
             Kind::Intra => {
                 header.start = Start::Clean;

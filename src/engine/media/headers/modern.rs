@@ -55,6 +55,11 @@ fn is_vp9_key(data: &[u8]) -> bool {
     first >> 6 == 2 && bits & 0x80 == 0 && bits & 0x40 == 0 && bits & 0x20 != 0
 }
 
+/// A key frame of opacity: a Matroska BlockAdditional, whose number (1 is opacity) comes first.
+pub fn is_vp9_alpha_key(beside: &[u8]) -> bool {
+    beside.split_first_chunk().is_some_and(|(id, data)| *id == 1u64.to_be_bytes() && is_vp9_key(data))
+}
+
 /// Reads AV1 temporal units.
 pub struct Av1 {
     parser: av1::Parser,
@@ -139,4 +144,18 @@ fn read_unit(parser: &mut av1::Parser, data: &[u8]) -> Result<UnitFacts, String>
         parser.ref_frame_update(&header)?;
     }
     Ok(facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opacity_has_key_frames_of_its_own() {
+        let beside = |id: u64, first: u8| [&id.to_be_bytes()[..], &[first, 0x49]].concat();
+        assert!(is_vp9_alpha_key(&beside(1, 0b1000_0010)));
+        assert!(!is_vp9_alpha_key(&beside(1, 0b1000_0110)));
+        assert!(!is_vp9_alpha_key(&beside(4, 0b1000_0010)));
+        assert!(!is_vp9_alpha_key(&[0, 0, 0]));
+    }
 }
