@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Global, common, exit, say};
 use crate::model::ids::JobId;
+use crate::service::picture;
 use crate::service::store::Store;
 use crate::service::store::rows::{Job, JobState, PointRow, SheetRow};
 
@@ -113,7 +114,7 @@ async fn show(store: &Store, id: &JobId, json: bool) -> Result<u8, u8> {
     let sheets = store.sheets(id).await.map_err(common::fault)?;
     if json {
         let mut shown = job_json(&job);
-        shown["points"] = points.iter().map(point_json).collect();
+        shown["points"] = points.iter().map(|point| picture::told(&job.video, id, point)).collect();
         shown["sheet_list"] = sheets.iter().map(sheet_json).collect();
         common::print_json(&shown);
     } else {
@@ -185,24 +186,6 @@ fn job_json(job: &Job) -> Value {
         "pictures": job.pictures,
         "sheets": job.sheets,
     })
-}
-
-fn point_json(point: &PointRow) -> Value {
-    let mut value = json!({
-        "ordinal": point.ordinal, "asked_ms": point.asked_ms, "status": point.status.name(), "bytes": point.bytes,
-    });
-    if let Some(reason) = &point.reason {
-        value["reason"] = json!(reason);
-    }
-    if let Some(shown) = &point.shown {
-        value["shown_ms"] = json!(shown.shown_ms);
-        value["pts"] = json!(shown.pts);
-        value["width"] = json!(shown.width);
-        value["height"] = json!(shown.height);
-        value["key_frame"] = json!(shown.key_frame);
-        value["backend"] = json!(shown.backend.name());
-    }
-    value
 }
 
 fn sheet_json(sheet: &SheetRow) -> Value {
