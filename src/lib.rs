@@ -26,6 +26,9 @@
 //! - The 200 leaves after the commit. A job commits by itself. What was delivered stays; what is missing is
 //!   again a `VideoBatch`.
 
+// They panic when nobody reads any more; `cli::say` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod engine;
 pub mod model;

@@ -1,7 +1,9 @@
 //! `keys` and `call` from the outside: the built binary, its output and its exit codes.
 
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
@@ -61,6 +63,59 @@ async fn keys_are_made_listed_and_switched() {
     assert_eq!(stillframe(&data, &["keys", "disable", "nobody"], &[]).status.code(), Some(1));
     assert_eq!(stillframe(&data, &["keys"], &[]).status.code(), Some(64));
     assert_eq!(stillframe(&data, &["keys", "new", "--account", "0"], &[]).status.code(), Some(64));
+}
+
+#[test]
+fn keys_live_where_the_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, data) = (folder.path().join("a.toml"), folder.path().join("data"));
+    std::fs::write(&config, format!("[storage]\ndata = {data:?}\n")).unwrap();
+    let keys = |variables: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stillframe"));
+        command.env_clear().current_dir(folder.path()).envs(variables.iter().copied());
+        command.args(["keys", "new", "--config"]).arg(&config).output().unwrap().status.code()
+    };
+    assert_eq!(keys(&[]), Some(0));
+    assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(data.join("stillframe.db").is_file());
+    let other = folder.path().join("other");
+    assert_eq!(keys(&[("STILLFRAME_STORAGE_DATA", other.to_str().unwrap())]), Some(0));
+    assert!(other.join("stillframe.db").is_file() && !folder.path().join("stillframe-data").exists());
+    std::fs::write(&config, "[nothing]\n").unwrap();
+    assert_eq!(keys(&[]), Some(78));
+}
+
+#[test]
+fn output_that_nobody_reads_ends_quietly_and_lost_output_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    new_key(folder.path(), &[]);
+    for arguments in [
+        &["jobs", "list"] as &[&str],
+        &["jobs", "list", "--json"],
+        &["keys", "list"],
+        &["callbacks", "list"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = printing_to(folder.path(), writer.into(), Stdio::piped(), arguments);
+        assert_eq!((ended.status.code(), text(&ended.stderr)), (Some(0), ""), "{arguments:?}");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ended = printing_to(folder.path(), full.into(), Stdio::piped(), arguments);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&ended.stderr).contains("standard output"), "{arguments:?}");
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = printing_to(folder.path(), Stdio::null(), writer.into(), &["keys", "disable", "nobody"]);
+    assert_eq!(ended.status.code(), Some(1));
+}
+
+fn printing_to(data: &Path, out: Stdio, err: Stdio, arguments: &[&str]) -> Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stillframe"));
+    command.env_clear().arg("--data").arg(data).args(arguments).stdout(out).stderr(err);
+    command.spawn().unwrap().wait_with_output().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

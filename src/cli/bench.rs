@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
-use super::{Global, exit, points, report};
+use super::{Global, exit, points, report, say};
 use crate::engine::media::source::warm_up;
 use crate::model::delivery::{Deliver, Gone, Message};
 use crate::model::job::{Ended, Grant, Stats};
@@ -60,7 +60,7 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         match measure(&args, file) {
             Ok((stats, images)) => print(&args, file, &stats, images),
             Err(text) => {
-                eprintln!("stillframe: {}: {text}", file.display());
+                say::complain(format_args!("{}: {text}", file.display()));
                 code = exit::FAULT;
             }
         }
@@ -99,11 +99,11 @@ fn measure(args: &Args, file: &std::path::Path) -> Result<(Stats, u64), String> 
 fn print(args: &Args, file: &std::path::Path, stats: &Stats, images: u64) {
     if args.json {
         let stats = report::stats(stats, 1);
-        println!("{}", json!({"file": file.display().to_string(), "pictures": images, "stats": stats}));
+        say!("{}", json!({"file": file.display().to_string(), "pictures": images, "stats": stats}));
         return;
     }
     let ms = |us: u64| us as f64 / 1000.0;
-    println!(
+    say!(
         "{}: {images} pictures, cpu {:.1} ms, wall {:.1} ms, packets read {} decoded {} skipped {}, seeks {}, runs {}",
         file.display(),
         ms(stats.cpu_us),
@@ -115,7 +115,7 @@ fn print(args: &Args, file: &std::path::Path, stats: &Stats, images: u64) {
         stats.seek_runs,
     );
     let s = stats.stages_us;
-    println!(
+    say!(
         "  open {:.1}  plan {:.1}  decode {:.1}  convert {:.1}  encode {:.1} ms",
         ms(s.open),
         ms(s.plan),

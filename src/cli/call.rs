@@ -11,11 +11,12 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{Global, exit, keys};
+use super::{Global, common, exit, say};
 use crate::service::api::params::Params;
 use crate::service::api::request::VERSION;
 use crate::service::api::{signature, time};
 use crate::service::clock::Clock;
+use crate::service::settings::Settings;
 
 /// Longest wait for the whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,16 +50,12 @@ struct Keys {
 /// Runs the command; returns its exit code.
 pub fn run(global: &Global, args: Args) -> u8 {
     match call(global, args) {
-        Ok((body, true)) => {
-            println!("{body}");
-            exit::DONE
-        }
-        Ok((body, false)) => {
-            println!("{body}");
-            exit::FAULT
+        Ok((body, success)) => {
+            say!("{body}");
+            if success { exit::DONE } else { exit::FAULT }
         }
         Err(error) => {
-            eprintln!("stillframe: {error}");
+            say::complain(error);
             exit::FAULT
         }
     }
@@ -110,7 +107,8 @@ fn endpoint_host(endpoint: &str) -> Result<String, String> {
 }
 
 fn running_host(global: &Global) -> Result<String, String> {
-    let path = keys::data_dir(global).join("run.json");
+    let settings = Settings::of_process(&common::flags(global)).map_err(|e| e.to_string())?;
+    let path = settings.data.join("run.json");
     let text = std::fs::read_to_string(&path)
         .map_err(|e| format!("no daemon runs there: failed to read {}: {e}", path.display()))?;
     let run: serde_json::Value =

@@ -5,7 +5,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Global, common, exit};
+use super::{Global, common, exit, say};
 use crate::service::store::Store;
 use crate::service::store::rows::{DeliveryRow, DeliveryState};
 
@@ -72,7 +72,7 @@ pub fn run(global: &Global, args: Args) -> u8 {
 }
 
 fn unknown(id: &str) -> u8 {
-    common::complain(format_args!("there is no callback {id}"));
+    say::complain(format_args!("there is no callback {id}"));
     exit::FAULT
 }
 
@@ -83,12 +83,9 @@ async fn list(store: &Store, dead: bool, limit: u32, json: bool) -> Result<u8, u
         common::print_json(&rows.iter().map(|row| row_json(row, false)).collect());
         return Ok(exit::DONE);
     }
-    println!(
-        "{:36}  {:9}  {:8}  {:24}  {:24}  LAST ERROR",
-        "CALLBACK", "STATE", "ATTEMPTS", "CREATED", "NEXT"
-    );
+    say!("{:36}  {:9}  {:8}  {:24}  {:24}  LAST ERROR", "CALLBACK", "STATE", "ATTEMPTS", "CREATED", "NEXT");
     for row in &rows {
-        println!(
+        say!(
             "{:36}  {:9}  {:<8}  {:24}  {:24}  {}",
             row.event_id,
             state_word(row.state),
@@ -102,23 +99,23 @@ async fn list(store: &Store, dead: bool, limit: u32, json: bool) -> Result<u8, u
 }
 
 fn print_row(row: &DeliveryRow) {
-    println!("callback    {}", row.event_id);
-    println!("event       {}", row.event_type);
-    println!("account     {}", row.account);
+    say!("callback    {}", row.event_id);
+    say!("event       {}", row.event_type);
+    say!("account     {}", row.account);
     if let Some(job) = &row.job {
-        println!("job         {job}");
+        say!("job         {job}");
     }
-    println!("url         {}", row.url);
-    println!("state       {}", state_word(row.state));
-    println!("attempts    {}", row.attempts);
-    println!("created     {}", common::instant(row.created_ms));
+    say!("url         {}", row.url);
+    say!("state       {}", state_word(row.state));
+    say!("attempts    {}", row.attempts);
+    say!("created     {}", common::instant(row.created_ms));
     if let Some(next) = next(row) {
-        println!("next        {next}");
+        say!("next        {next}");
     }
     if let Some(error) = &row.last_error {
-        println!("last error  {error}");
+        say!("last error  {error}");
     }
-    println!("\n{}", row.body);
+    say!("\n{}", row.body);
 }
 
 /// Only a row that waits has a next attempt.

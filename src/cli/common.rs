@@ -5,15 +5,10 @@
 use std::future::Future;
 use std::os::unix::fs::DirBuilderExt as _;
 
-use super::{Global, exit};
+use super::{Global, exit, say};
 
 use crate::service::settings::{Flags, Settings};
 use crate::service::store::{Store, StoreError};
-
-/// Tells a problem on standard error.
-pub fn complain(problem: impl std::fmt::Display) {
-    eprintln!("stillframe: {problem}");
-}
 
 /// The global flags as settings know them.
 pub fn flags(global: &Global) -> Flags {
@@ -23,7 +18,7 @@ pub fn flags(global: &Global) -> Flags {
 /// Settings, or the exit code after the problem was told.
 pub fn settings(flags: &Flags) -> Result<Settings, u8> {
     Settings::of_process(flags).map_err(|error| {
-        complain(error);
+        say::complain(error);
         exit::CONFIG
     })
 }
@@ -32,7 +27,7 @@ pub fn settings(flags: &Flags) -> Result<Settings, u8> {
 pub async fn store(settings: &Settings) -> Result<Store, u8> {
     let path = settings.data.join("stillframe.db");
     if !path.exists() {
-        complain(format_args!("there is no database in {}", settings.data.display()));
+        say::complain(format_args!("there is no database in {}", settings.data.display()));
         return Err(exit::FAULT);
     }
     Store::open(&path).await.map_err(fault)
@@ -42,7 +37,7 @@ pub async fn store(settings: &Settings) -> Result<Store, u8> {
 pub async fn make_store(settings: &Settings) -> Result<Store, u8> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.data);
     if let Err(error) = made {
-        complain(format_args!("failed to make {}: {error}", settings.data.display()));
+        say::complain(format_args!("failed to make {}: {error}", settings.data.display()));
         return Err(exit::FAULT);
     }
     Store::open(&settings.data.join("stillframe.db")).await.map_err(fault)
@@ -50,7 +45,7 @@ pub async fn make_store(settings: &Settings) -> Result<Store, u8> {
 
 /// Tells what the store could not do.
 pub fn fault(error: StoreError) -> u8 {
-    complain(error);
+    say::complain(error);
     exit::FAULT
 }
 
@@ -59,7 +54,7 @@ pub fn block_on(command: impl Future<Output = Result<u8, u8>>) -> u8 {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(command).unwrap_or_else(|code| code),
         Err(error) => {
-            complain(format_args!("failed to start: {error}"));
+            say::complain(format_args!("failed to start: {error}"));
             exit::FAULT
         }
     }
@@ -77,5 +72,5 @@ pub fn instant(ms: i64) -> String {
 
 /// Prints one JSON value on a line.
 pub fn print_json(value: &serde_json::Value) {
-    println!("{value}");
+    say!("{value}");
 }

@@ -2,11 +2,9 @@
 //!
 //! Owns nothing but the choice of shell. Never knows a command's flags: they come from the parser itself.
 
-use std::io::Write;
-
 use clap_complete::Shell;
 
-use super::exit;
+use super::{exit, say};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -19,8 +17,6 @@ pub fn run(mut command: clap::Command, args: Args) -> u8 {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
-    match std::io::stdout().write_all(&script) {
-        Ok(()) => exit::DONE,
-        Err(_) => exit::FAULT,
-    }
+    say::bytes(&script);
+    exit::DONE
 }

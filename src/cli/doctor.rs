@@ -99,7 +99,7 @@ fn tell(checks: &[Check], as_json: bool) {
         return common::print_json(&json!({ "checks": rows }));
     }
     for Check { name, verdict, text } in checks {
-        println!("{:<6} {name:<22} {text}", verdict.name());
+        say!("{:<6} {name:<22} {text}", verdict.name());
     }
 }
 

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::points::{PictureArgs, PointArgs};
-use super::{Global, exit, points, report};
+use super::{Global, exit, points, report, say};
 use crate::engine::media::source::warm_up;
 use crate::model::delivery::{Deliver, Gone, Message, Planned};
 use crate::model::job::{Ended, Failure, Grant, Stats};
@@ -54,13 +54,13 @@ pub enum BackendArg {
 /// Runs the command; returns its exit code.
 pub fn run(_global: &Global, args: Args) -> u8 {
     if matches!(args.backend, BackendArg::Cuda | BackendArg::Vaapi) {
-        eprintln!("stillframe: this build decodes on the CPU only; use --backend auto or cpu");
+        say::complain("this build decodes on the CPU only; use --backend auto or cpu");
         return exit::FAULT;
     }
     let batch = match args.points.batch(Some(&args.pictures)) {
         Ok(batch) => batch,
         Err(text) => {
-            eprintln!("stillframe: {text}");
+            say::complain(text);
             return exit::USAGE;
         }
     };
@@ -79,7 +79,7 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         (Ended::Failed(failure), None) => fault(&args, &failure),
         (ended, planned) => {
             if let Ended::Failed(failure) = &ended {
-                eprintln!("stillframe: {}: {failure}", args.file.display());
+                say::complain(format_args!("{}: {failure}", args.file.display()));
             }
             finish(&args, &pages, planned.as_ref(), &stats)
         }
@@ -87,12 +87,11 @@ pub fn run(_global: &Global, args: Args) -> u8 {
 }
 
 fn fault(args: &Args, failure: &Failure) -> u8 {
-    eprintln!("stillframe: {}: {}: {}", args.file.display(), failure.stage.name(), failure.text);
     if args.json {
         let error = json!({"code": failure.code.name(), "stage": failure.stage.name(), "text": failure.text});
-        println!("{}", json!({"file": args.file.display().to_string(), "error": error}));
+        say!("{}", json!({"file": args.file.display().to_string(), "error": error}));
     }
-    exit::FAULT
+    points::fault(&args.file, failure)
 }
 
 fn finish(args: &Args, pages: &Pages, planned: Option<&Planned>, stats: &Stats) -> u8 {
@@ -108,14 +107,14 @@ fn finish(args: &Args, pages: &Pages, planned: Option<&Planned>, stats: &Stats) 
         if args.pictures.sprite.is_some() {
             object["sheets"] = sheets(pages);
         }
-        println!("{object}");
+        say!("{object}");
     } else {
         for (_, entry) in &pictures {
-            println!("{}", line(&args.out, entry));
+            say!("{}", line(&args.out, entry));
         }
         for sheet in sheets(pages).as_array().into_iter().flatten() {
             let file = args.out.join(sheet["file"].as_str().unwrap_or_default());
-            println!("{}  {}x{}", file.display(), sheet["width"], sheet["height"]);
+            say!("{}  {}x{}", file.display(), sheet["width"], sheet["height"]);
         }
     }
     match (made, pictures.len()) {
@@ -225,7 +224,7 @@ impl<'a> Album<'a> {
             ImageKind::Sheet { number } => format!("sprite-{:05}.jpg", number + 1),
         };
         if let Err(e) = write(&self.out.join(&name), &image.bytes) {
-            eprintln!("stillframe: cannot write {}: {e}", self.out.join(&name).display());
+            say::complain(format_args!("cannot write {}: {e}", self.out.join(&name).display()));
             return Err(Gone);
         }
         let size = (image.width, image.height, image.bytes.len());
@@ -270,7 +269,7 @@ impl Deliver for Album<'_> {
             }
             Message::Image(image) => return self.keep(&image),
             Message::Note { warning: true, text } => {
-                self.bar.suspend(|| eprintln!("stillframe: {text}"));
+                self.bar.suspend(|| say::complain(text));
             }
             Message::Note { .. } | Message::RunBegins { .. } | Message::RunEnds { .. } => {}
         }

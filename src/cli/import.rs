@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Global, common, exit, keys};
+use super::{Global, common, exit, keys, say};
 use crate::model::ids::{AccountId, VideoId};
 use crate::service::objects::MediaRoots;
 use crate::service::settings::Flags;
@@ -35,11 +35,11 @@ pub fn run(global: &Global, args: Args) -> u8 {
         let flags = Flags { media_roots: args.media_roots.clone(), ..common::flags(global) };
         let settings = common::settings(&flags)?;
         if settings.media_roots.is_empty() {
-            common::complain("no media root is set: use --media-root or [media] roots");
+            say::complain("no media root is set: use --media-root or [media] roots");
             return Err(exit::CONFIG);
         }
         let roots = MediaRoots::new(&settings.media_roots).map_err(|error| {
-            common::complain(&error);
+            say::complain(&error);
             exit::CONFIG
         })?;
         let store = common::make_store(&settings).await?;
@@ -49,11 +49,11 @@ pub fn run(global: &Global, args: Args) -> u8 {
             match import(&store, &roots, account, path).await {
                 Ok((id, new)) => {
                     if !args.json {
-                        println!("{id}");
+                        say!("{id}");
                     }
                     imported.push(json!({ "video_id": id.0, "path": path, "new": new }));
                 }
-                Err(problem) => common::complain(format_args!("{}: {problem}", path.display())),
+                Err(problem) => say::complain(format_args!("{}: {problem}", path.display())),
             }
         }
         let code = match imported.len() {
@@ -78,7 +78,7 @@ async fn owner(store: &Store, named: Option<i64>) -> Result<AccountId, u8> {
         return Ok(keys::DEFAULT_ACCOUNT);
     }
     keys::only_account(&keys).ok_or_else(|| {
-        common::complain("there are keys of several accounts: say --account N");
+        say::complain("there are keys of several accounts: say --account N");
         exit::USAGE
     })
 }

@@ -5,8 +5,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Global, common, exit};
+use super::{Global, common, exit, say};
 use crate::model::ids::JobId;
+use crate::service::picture;
 use crate::service::store::Store;
 use crate::service::store::rows::{Job, JobState, PointRow, SheetRow};
 
@@ -77,7 +78,7 @@ pub fn run(global: &Global, args: Args) -> u8 {
 
 fn told(done: bool, otherwise: &str) -> Result<u8, u8> {
     if !done {
-        common::complain(otherwise);
+        say::complain(otherwise);
         return Err(exit::FAULT);
     }
     Ok(exit::DONE)
@@ -89,10 +90,10 @@ async fn list(store: &Store, state: Option<JobState>, limit: u32, json: bool) ->
         common::print_json(&jobs.iter().map(job_json).collect());
         return Ok(exit::DONE);
     }
-    println!("{:32}  {:9}  {:8}  {:32}  {:24}  REASON", "JOB", "STATE", "ATTEMPTS", "VIDEO", "CREATED");
+    say!("{:32}  {:9}  {:8}  {:32}  {:24}  REASON", "JOB", "STATE", "ATTEMPTS", "VIDEO", "CREATED");
     for job in &jobs {
         let reason = job.failure.as_ref().map_or("", |failure| failure.code.name());
-        println!(
+        say!(
             "{:32}  {:9}  {:<8}  {:32}  {:24}  {reason}",
             job.id.0,
             job.state.name(),
@@ -106,14 +107,14 @@ async fn list(store: &Store, state: Option<JobState>, limit: u32, json: bool) ->
 
 async fn show(store: &Store, id: &JobId, json: bool) -> Result<u8, u8> {
     let Some(job) = store.job(None, id).await.map_err(common::fault)? else {
-        common::complain(format_args!("there is no job {id}"));
+        say::complain(format_args!("there is no job {id}"));
         return Err(exit::FAULT);
     };
     let points = store.points(id).await.map_err(common::fault)?;
     let sheets = store.sheets(id).await.map_err(common::fault)?;
     if json {
         let mut shown = job_json(&job);
-        shown["points"] = points.iter().map(point_json).collect();
+        shown["points"] = points.iter().map(|point| picture::told(&job.video, id, point)).collect();
         shown["sheet_list"] = sheets.iter().map(sheet_json).collect();
         common::print_json(&shown);
     } else {
@@ -123,33 +124,37 @@ async fn show(store: &Store, id: &JobId, json: bool) -> Result<u8, u8> {
 }
 
 fn print_job(job: &Job, points: &[PointRow], sheets: &[SheetRow]) {
-    println!("job        {}", job.id);
-    println!("video      {}", job.video);
-    println!("account    {}", job.account);
-    println!("request    {}", job.request_id);
-    println!("state      {}", job.state.name());
-    println!("attempts   {}", job.attempts);
-    println!("created    {}", common::instant(job.created_ms));
+    say!("job        {}", job.id);
+    say!("video      {}", job.video);
+    say!("account    {}", job.account);
+    say!("request    {}", job.request_id);
+    say!("state      {}", job.state.name());
+    say!("attempts   {}", job.attempts);
+    say!("created    {}", common::instant(job.created_ms));
     if let Some(at) = job.started_ms {
-        println!("started    {}", common::instant(at));
+        say!("started    {}", common::instant(at));
     }
     if let Some(at) = job.ended_ms {
-        println!("ended      {}", common::instant(at));
+        say!("ended      {}", common::instant(at));
     }
     if let Some(failure) = &job.failure {
-        println!("failure    {failure}");
+        say!("failure    {failure}");
     }
-    println!("pictures   {}", job.pictures);
-    println!("sheets     {}", job.sheets);
+    say!("pictures   {}", job.pictures);
+    say!("sheets     {}", job.sheets);
     if !points.is_empty() {
-        println!(
+        say!(
             "\n{:>7}  {:>10}  {:>10}  {:11}  {:>9}  REASON",
-            "ORDINAL", "ASKED_MS", "SHOWN_MS", "STATUS", "BYTES"
+            "ORDINAL",
+            "ASKED_MS",
+            "SHOWN_MS",
+            "STATUS",
+            "BYTES"
         );
     }
     for point in points {
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        println!(
+        say!(
             "{:>7}  {:>10}  {:>10}  {:11}  {:>9}  {}",
             or_dash(point.ordinal.map(|ordinal| ordinal.to_string())),
             point.asked_ms,
@@ -160,7 +165,7 @@ fn print_job(job: &Job, points: &[PointRow], sheets: &[SheetRow]) {
         );
     }
     for sheet in sheets {
-        println!("sheet {:>3}  {} x {}, {} bytes", sheet.number, sheet.width, sheet.height, sheet.bytes);
+        say!("sheet {:>3}  {} x {}, {} bytes", sheet.number, sheet.width, sheet.height, sheet.bytes);
     }
 }
 
@@ -181,24 +186,6 @@ fn job_json(job: &Job) -> Value {
         "pictures": job.pictures,
         "sheets": job.sheets,
     })
-}
-
-fn point_json(point: &PointRow) -> Value {
-    let mut value = json!({
-        "ordinal": point.ordinal, "asked_ms": point.asked_ms, "status": point.status.name(), "bytes": point.bytes,
-    });
-    if let Some(reason) = &point.reason {
-        value["reason"] = json!(reason);
-    }
-    if let Some(shown) = &point.shown {
-        value["shown_ms"] = json!(shown.shown_ms);
-        value["pts"] = json!(shown.pts);
-        value["width"] = json!(shown.width);
-        value["height"] = json!(shown.height);
-        value["key_frame"] = json!(shown.key_frame);
-        value["backend"] = json!(shown.backend.name());
-    }
-    value
 }
 
 fn sheet_json(sheet: &SheetRow) -> Value {

@@ -3,15 +3,13 @@
 //! Owns how a key is made and told. Never shows a secret a second time. Works with or without a running
 //! daemon; a daemon reads keys at each request, so it knows a change at once.
 
-use std::path::PathBuf;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::{Global, exit};
+use super::{Global, common, exit, say};
 use crate::model::ids::AccountId;
 use crate::service::api::time;
 use crate::service::clock::Clock;
@@ -58,41 +56,19 @@ enum What {
 
 /// Runs the command; returns its exit code.
 pub fn run(global: &Global, args: Args) -> u8 {
-    let data = data_dir(global);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("stillframe: failed to start: {error}");
-            return exit::FAULT;
-        }
-    };
-    match runtime.block_on(carry_out(data, args.what)) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("stillframe: {error}");
-            exit::FAULT
-        }
-    }
+    common::block_on(async {
+        let settings = common::settings(&common::flags(global))?;
+        let store = common::make_store(&settings).await?;
+        carry_out(&store, args.what).await.map_err(common::fault)
+    })
 }
 
-/// The data folder: `--data`, else $STATE_DIRECTORY, else ./stillframe-data.
-pub(super) fn data_dir(global: &Global) -> PathBuf {
-    let from_environment =
-        || std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    global.data.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from("stillframe-data"))
-}
-
-async fn carry_out(data: PathBuf, what: What) -> Result<u8, StoreError> {
-    if let Err(error) = std::fs::create_dir_all(&data) {
-        eprintln!("stillframe: failed to create {}: {error}", data.display());
-        return Ok(exit::FAULT);
-    }
-    let store = Store::open(&data.join("stillframe.db")).await?;
+async fn carry_out(store: &Store, what: What) -> Result<u8, StoreError> {
     match what {
-        What::New { account, json } => new_key(&store, account.map(AccountId), json).await,
-        What::List { json } => list(&store, json).await,
-        What::Disable { id } => switch(&store, &id, false).await,
-        What::Enable { id } => switch(&store, &id, true).await,
+        What::New { account, json } => new_key(store, account.map(AccountId), json).await,
+        What::List { json } => list(store, json).await,
+        What::Disable { id } => switch(store, &id, false).await,
+        What::Enable { id } => switch(store, &id, true).await,
     }
 }
 
@@ -112,10 +88,10 @@ async fn new_key(store: &Store, account: Option<AccountId>, json: bool) -> Resul
     store.add_key(&key).await?;
     let secret = key.secret.expose_secret();
     if json {
-        println!("{}", json!({ "access_key_id": id, "access_key_secret": secret }));
+        common::print_json(&json!({ "access_key_id": id, "access_key_secret": secret }));
     } else {
-        println!("AccessKeyId      {id}\nAccessKeySecret  {secret}\nAccount          {account}");
-        eprintln!("The secret is not shown again.");
+        say!("AccessKeyId      {id}\nAccessKeySecret  {secret}\nAccount          {account}");
+        say::remark("The secret is not shown again.");
     }
     Ok(exit::DONE)
 }
@@ -149,13 +125,13 @@ async fn list(store: &Store, json: bool) -> Result<u8, StoreError> {
                     "created": time::print(key.created_ms) })
             })
             .collect();
-        println!("{}", serde_json::Value::from(shown));
+        common::print_json(&shown.into());
         return Ok(exit::DONE);
     }
-    println!("{:<24} {:<20} {:<9} CREATED", "ACCESS KEY ID", "ACCOUNT", "STATE");
+    say!("{:<24} {:<20} {:<9} CREATED", "ACCESS KEY ID", "ACCOUNT", "STATE");
     for key in keys {
         let state = if key.enabled { "enabled" } else { "disabled" };
-        println!("{:<24} {:<20} {state:<9} {}", key.id, key.account.0, time::print(key.created_ms));
+        say!("{:<24} {:<20} {state:<9} {}", key.id, key.account.0, time::print(key.created_ms));
     }
     Ok(exit::DONE)
 }
@@ -164,7 +140,7 @@ async fn switch(store: &Store, id: &str, enabled: bool) -> Result<u8, StoreError
     if store.set_key_enabled(id, enabled).await? {
         return Ok(exit::DONE);
     }
-    eprintln!("stillframe: no key {id}");
+    say::complain(format_args!("there is no key {id}"));
     Ok(exit::FAULT)
 }
 

@@ -4,17 +4,22 @@
 
 use std::io::Write;
 
-use super::exit;
+use super::{exit, say};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
 /// Prints roff to stdout (`stillframe man | man -l -`); returns the exit code.
 pub fn run(command: clap::Command, _args: Args) -> u8 {
-    let written = page(command).and_then(|page| std::io::stdout().write_all(&page));
-    match written {
-        Ok(()) => exit::DONE,
-        Err(_) => exit::FAULT,
+    match page(command) {
+        Ok(page) => {
+            say::bytes(&page);
+            exit::DONE
+        }
+        Err(error) => {
+            say::complain(error);
+            exit::FAULT
+        }
     }
 }
 

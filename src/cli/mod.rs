@@ -3,6 +3,9 @@
 //! Owns names, flags and exit codes, which are a promise to users and their scripts. The only place that sees
 //! both houses. Never holds logic of its own beyond arguments in, text or JSON out.
 
+#[macro_use]
+mod say;
+
 mod bench;
 mod call;
 mod callbacks;
@@ -94,7 +97,7 @@ pub fn main() -> ExitCode {
         }
     };
     let global = cli.global;
-    ExitCode::from(match cli.command {
+    let code = match cli.command {
         Command::Serve(args) => serve::run(&global, args),
         Command::Grab(args) => grab::run(&global, args),
         Command::Plan(args) => plan::run(&global, args),
@@ -109,5 +112,6 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(Cli::command(), args),
         Command::Man(args) => man::run(Cli::command(), args),
         Command::Worker(args) => worker::run(args),
-    })
+    };
+    ExitCode::from(say::code(code))
 }

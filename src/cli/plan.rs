@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::points::PointArgs;
-use super::{Global, exit, points, report};
+use super::{Global, exit, points, report, say};
 use crate::engine::capture::plan::SeekRun;
 use crate::engine::media::source::warm_up;
 use crate::engine::run::survey;
@@ -42,7 +42,7 @@ pub fn run(_global: &Global, args: Args) -> u8 {
     let batch = match args.points.batch(None) {
         Ok(batch) => batch,
         Err(text) => {
-            eprintln!("stillframe: {text}");
+            say::complain(text);
             return exit::USAGE;
         }
     };
@@ -50,14 +50,13 @@ pub fn run(_global: &Global, args: Args) -> u8 {
     let (facts, wishes, survey, stats) = match planned {
         Ok(planned) => planned,
         Err(failure) => {
-            eprintln!("stillframe: {}: {}: {}", args.file.display(), failure.stage.name(), failure.text);
-            return exit::FAULT;
+            return points::fault(&args.file, &failure);
         }
     };
     let runs: Vec<Value> = survey.runs.iter().map(|run| describe(run, &wishes, &facts)).collect();
     let linear = survey.linear.map(|reason| format!("{reason:?}"));
     if args.json {
-        println!(
+        say!(
             "{}",
             json!({"file": args.file.display().to_string(), "media": report::media(&facts), "runs": runs,
                    "linear": linear, "stats": report::stats(&stats, 1)})
@@ -65,14 +64,14 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         return exit::DONE;
     }
     for (i, run) in runs.iter().enumerate() {
-        println!(
+        say!(
             "run {}: starts at pts {} ({})",
             i + 1,
             run["packets"][0]["pts"],
             run["start"].as_str().unwrap_or("")
         );
         for packet in run["packets"].as_array().into_iter().flatten() {
-            println!(
+            say!(
                 "  {:>5}  pts {:>9}  dts {:>9}  {:>8} bytes  {:<4} {}",
                 packet["n"],
                 packet["pts"].to_string(),
@@ -84,9 +83,9 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         }
     }
     if let Some(reason) = linear {
-        println!("the rest is decoded from the first packet on: {reason}");
+        say!("the rest is decoded from the first packet on: {reason}");
     }
-    println!("{} packets read, {} seeks", stats.packets_read, stats.seeks);
+    say!("{} packets read, {} seeks", stats.packets_read, stats.seeks);
     exit::DONE
 }
 

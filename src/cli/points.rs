@@ -1,12 +1,13 @@
 //! The points of `grab`, `plan` and `bench`: the same flags, one batch of one job.
 //!
-//! Owns the flags that say what to capture. Never reads a file.
+//! Owns the flags that say what to capture, and how a file is opened. Never reads one.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::{exit, say};
 use crate::model::job::{BatchJob, FailCode, Failure, Source, Stage, VideoBatch};
 use crate::model::limits::{FRAME_PIXELS_MAX, GRAB_COUNT_MAX, SHEET_PIXELS_MAX, SIDE_MAX, SIDE_MIN};
 use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
@@ -127,6 +128,12 @@ impl PointArgs {
 pub fn batch(spec: SnapshotSpec, stream: Option<u32>) -> VideoBatch {
     let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
     VideoBatch { jobs: vec![job], stream, frame_pixels_max: FRAME_PIXELS_MAX }
+}
+
+/// Tells why a file gave nothing; returns the exit code.
+pub fn fault(file: &Path, failure: &Failure) -> u8 {
+    say::complain(format_args!("{}: {}: {}", file.display(), failure.stage.name(), failure.text));
+    exit::FAULT
 }
 
 /// Opens a file of the caller's: no list of roots holds here, but only regular files are read.

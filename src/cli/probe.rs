@@ -49,17 +49,16 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         Ok(_) => None,
     };
     if let Some(failure) = failure {
-        eprintln!("stillframe: {}: {}: {}", args.file.display(), failure.stage.name(), failure.text);
-        return exit::FAULT;
+        return points::fault(&args.file, &failure);
     }
     let Ok(Some(facts)) = facts.0.into_inner() else { return exit::FAULT };
     let media = report::media(&facts);
     if args.json {
-        println!("{}", json!({"file": args.file.display().to_string(), "media": media}));
+        say!("{}", json!({"file": args.file.display().to_string(), "media": media}));
     } else {
-        println!("{}", args.file.display());
+        say!("{}", args.file.display());
         for (key, value) in media.as_object().into_iter().flatten() {
-            println!("  {key:<15} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            say!("  {key:<15} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
     }
     exit::DONE

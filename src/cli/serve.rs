@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Global, common, exit};
+use super::{Global, common, exit, say};
 use crate::service::daemon;
 use crate::service::settings::Flags;
 use crate::service::telemetry::logging;
@@ -38,14 +38,14 @@ pub fn run(global: &Global, args: Args) -> u8 {
     let log = match logging::start(&settings.log) {
         Ok(log) => log,
         Err(error) => {
-            common::complain(error);
+            say::complain(error);
             return exit::CONFIG;
         }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            common::complain(format_args!("failed to start: {error}"));
+            say::complain(format_args!("failed to start: {error}"));
             return exit::FAULT;
         }
     };
@@ -55,7 +55,7 @@ pub fn run(global: &Global, args: Args) -> u8 {
     match ended {
         Ok(()) => exit::DONE,
         Err(error) => {
-            common::complain(error);
+            say::complain(error);
             exit::FAULT
         }
     }

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod clock;
 pub mod daemon;
 pub mod objects;
+pub mod picture;
 pub mod pipeline;
 pub mod probe;
 pub mod publish;

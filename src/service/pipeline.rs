@@ -244,7 +244,7 @@ impl<'a> Batch<'a> {
             if !underway.kept.progress.take_plan(plan) {
                 // What an earlier walk delivered does not go with what this one would.
                 let index = self.walked[job as usize];
-                self.finish(index, Some(ending::replaced(&self.video.path.clone()))).await;
+                self.finish(index, Some(ending::replaced())).await;
             }
         }
         // Where every point lies past the end nothing else will come.
@@ -342,7 +342,7 @@ impl<'a> Batch<'a> {
         }
         let (roots, path) = (self.with.roots.clone(), self.video.path.clone());
         let same = tokio::task::spawn_blocking(move || roots.unchanged(Path::new(&path), identity)).await;
-        if same.unwrap_or(true) { ended } else { Ended::Failed(ending::replaced(&self.video.path)) }
+        if same.unwrap_or(true) { ended } else { Ended::Failed(ending::replaced()) }
     }
 
     /// Ends what can be ended and gives the rest back, each job at the cost that it has to bear.

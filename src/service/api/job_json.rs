@@ -6,9 +6,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::model::job::Failure;
-use crate::model::naming::{Class, object_key};
 use crate::model::snapshot::PointStatus;
 use crate::model::spec::{FrameType, Points, SnapshotSpec, SpriteSpec};
+use crate::service::picture;
 use crate::service::store::rows::{Job, JobState, PointRow};
 
 use super::time;
@@ -112,7 +112,7 @@ fn truth(job: &Job, points: &[PointRow]) -> Value {
     let past_end = count(|status| status == PointStatus::PastEnd);
     // A job that failed before its points were known has no rows; what was asked for is then as good as failed.
     let asked = if points.is_empty() { asked_count(&job.spec.points) } else { points.len() };
-    let pictures: Vec<Value> = points.iter().map(|point| picture(job, point)).collect();
+    let pictures: Vec<Value> = points.iter().map(|point| picture::told(&job.video, &job.id, point)).collect();
     let mut told = object(json!({
         "asked": asked,
         "delivered": delivered,
@@ -135,36 +135,6 @@ fn asked_count(points: &Points) -> usize {
         Points::Every { count, .. } | Points::Even { count, .. } => *count as usize,
         Points::ToEnd { .. } | Points::None => 0,
     }
-}
-
-// One object of `grab --json`, with the object key as its file.
-fn picture(job: &Job, point: &PointRow) -> Value {
-    let mut told = object(json!({ "asked_ms": point.asked_ms, "status": point.status.name() }));
-    if let Some(ordinal) = point.ordinal {
-        told.insert("ordinal".into(), ordinal.into());
-        told.insert("file".into(), object_key(&job.video, Class::Normal, &job.id, ordinal).into());
-    }
-    if let Some(shown) = &point.shown {
-        told.extend(object(json!({
-            "shown_ms": shown.shown_ms,
-            "pts": shown.pts,
-            "width": shown.width,
-            "height": shown.height,
-            "key_frame": shown.key_frame,
-            "backend": shown.backend.name(),
-        })));
-        if let Some(md5) = &shown.frame_md5 {
-            let hex: String = md5.iter().map(|byte| format!("{byte:02x}")).collect();
-            told.insert("frame_md5".into(), hex.into());
-        }
-    }
-    if let Some(bytes) = point.bytes {
-        told.insert("bytes".into(), bytes.into());
-    }
-    if let Some(reason) = &point.reason {
-        told.insert("reason".into(), reason.clone().into());
-    }
-    Value::Object(told)
 }
 
 #[cfg(test)]

@@ -33,8 +33,8 @@ pub fn exhausted() -> Failure {
 }
 
 /// The file is another one than at the start.
-pub fn replaced(path: &str) -> Failure {
-    Failure::new(FailCode::Replaced, Stage::Decode, format!("{path} was replaced while it was read"))
+pub fn replaced() -> Failure {
+    Failure::new(FailCode::Replaced, Stage::Decode, "the file was replaced while it was read")
 }
 
 fn died(cause: Death) -> Failure {

@@ -111,7 +111,7 @@ pub async fn finish(
     }
     objects.publish(video, job, std::mem::take(&mut end.moves)).await?;
     let settings = store.callback_settings(decided.job.account).await?;
-    let event = event(&decided, &end.finished, settings.as_ref(), base_url, event_id)?;
+    let event = event(&decided, &end, settings.as_ref(), base_url, event_id)?;
     end.finished.event = event.is_some();
     let held = store
         .finish(FinishedJob {
@@ -174,7 +174,7 @@ fn tally(decided: &Decided, ended_ms: i64) -> End {
             asked: point.asked,
             asked_ms: point.asked_ms,
             status,
-            reason: (status == PointStatus::Failed).then(|| why(point, decided).to_string()),
+            reason: (status == PointStatus::Failed).then(|| reason(point, decided)),
             shown: point.shown.clone().filter(|_| status.has_picture()),
             ordinal,
             bytes: point.temp.as_ref().map(|temp| temp.bytes),
@@ -229,6 +229,15 @@ fn why(point: &DecidedPoint, decided: &Decided) -> Failure {
     })
 }
 
+// Callers see it. The text of a video that cannot be opened names its path, which is for the job's own row and the log.
+fn reason(point: &DecidedPoint, decided: &Decided) -> String {
+    let why = why(point, decided);
+    match why.stage {
+        Stage::Open => format!("{} ({})", why.code.name(), why.stage.name()),
+        _ => why.to_string(),
+    }
+}
+
 // Without any image: the job's own failure, else the one that most points share (the first of them asked), else
 // there was nothing to take.
 fn dominant(decided: &Decided) -> Failure {
@@ -248,7 +257,7 @@ fn dominant(decided: &Decided) -> Failure {
 
 fn event(
     decided: &Decided,
-    finished: &Finished,
+    End { finished, points, .. }: &End,
     settings: Option<&CallbackSettings>,
     base_url: &str,
     event_id: String,
@@ -272,7 +281,7 @@ fn event(
         past_end: finished.past_end,
         failed: finished.failed,
     };
-    let body = payload::render(&fact, base_url)
+    let body = payload::render(&fact, points, base_url)
         .map_err(|error| PublishError::Render { job: fact.job.0.clone(), reason: error.to_string() })?;
     Ok(Some(NewDelivery {
         event_id,

@@ -4,11 +4,14 @@
 //! the top level. Never sends it, and never renders it twice.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::model::event::{Outcome, SnapshotComplete};
 use crate::model::ids::{JobId, VideoId};
 use crate::model::job::FailCode;
 use crate::model::naming::{Class, object_format};
+use crate::service::picture;
+use crate::service::store::rows::PointRow;
 
 /// The event's name in `EventTypeList` and in its body.
 pub const EVENT_TYPE: &str = "SnapshotComplete";
@@ -36,7 +39,7 @@ struct Body<'a> {
     first: Option<Series>,
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshot_infos: Option<Vec<Info<'a>>>,
-    stillframe: Counts,
+    stillframe: Truth,
 }
 
 #[derive(Serialize)]
@@ -59,18 +62,23 @@ struct Series {
 
 /// What the API has no words for; receivers pass over keys that they do not know.
 #[derive(Serialize)]
-struct Counts {
+struct Truth {
     asked: u32,
     delivered: u32,
     past_end: u32,
     failed: u32,
+    pictures: Vec<Value>,
 }
 
-/// Renders the event; `base_url` is the public base URL without a trailing slash.
+/// Renders the event; `points` are the rows of all its points, `base_url` is the public base URL without a trailing slash.
 ///
 /// # Errors
 /// None that plain data can cause; serde's signature has one.
-pub fn render(event: &SnapshotComplete, base_url: &str) -> Result<String, serde_json::Error> {
+pub fn render(
+    event: &SnapshotComplete,
+    points: &[PointRow],
+    base_url: &str,
+) -> Result<String, serde_json::Error> {
     let (infos, failure) = match &event.outcome {
         Outcome::Success { pictures, sheets } => (Some(infos(event, base_url, *pictures, *sheets)), None),
         Outcome::Fail { code, text } => (None, Some((error_code(*code), error_message(*code, text)))),
@@ -88,11 +96,12 @@ pub fn render(event: &SnapshotComplete, base_url: &str) -> Result<String, serde_
         job_id: &event.job.0,
         first: infos.as_ref().and_then(|infos| infos.first()).map(|info| info.series.clone()),
         snapshot_infos: infos,
-        stillframe: Counts {
+        stillframe: Truth {
             asked: event.asked,
             delivered: event.delivered,
             past_end: event.past_end,
             failed: event.failed,
+            pictures: points.iter().map(|point| picture::told(&event.video, &event.job, point)).collect(),
         },
     })
 }

@@ -184,11 +184,20 @@ fn what_was_delivered_counts_whatever_became_of_the_job() {
 }
 
 #[test]
+fn no_point_names_the_path_of_a_video_that_cannot_be_opened() {
+    let mut gone = decided(true, &[Fate::Failed(FailCode::Crashed)], &[]);
+    gone.points[0].failure = None;
+    gone.failure = Some(Failure::new(FailCode::NotFound, Stage::Open, "/media/a.mp4: no such file"));
+    let end = tally(&gone, 0);
+    assert_eq!(end.points[0].reason.as_deref(), Some("not_found (open)"));
+    assert_eq!(end.finished.failure, gone.failure);
+}
+
+#[test]
 fn no_settings_no_event() {
     let decided = decided(true, &[Fate::Picture], &[]);
-    let finished = tally(&decided, 1_000).finished;
-    let event =
-        |settings| event(&decided, &finished, settings, "http://base", "e".to_owned()).expect("rendered");
+    let end = tally(&decided, 1_000);
+    let event = |settings| event(&decided, &end, settings, "http://base", "e".to_owned()).expect("rendered");
     assert_eq!(event(None), None);
     let settings = CallbackSettings {
         app_id: String::new(),

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::media::Backend;
+use crate::model::snapshot::{PointStatus, Shown};
 
 const VIDEO: &str = "3b46b391aa1d4b0f9c2e5d7f00112233";
 const JOB: &str = "9f2c7f0ab4d14b6e8d3351c0e2a4f688";
@@ -23,11 +25,44 @@ fn event(outcome: Outcome) -> SnapshotComplete {
     }
 }
 
-fn rendered(event: &SnapshotComplete, base_url: &str) -> Value {
-    serde_json::from_str(&render(event, base_url).expect("plain data")).expect("JSON")
+fn points() -> [PointRow; 2] {
+    let shown = Shown {
+        status: PointStatus::Ok,
+        shown_ms: 1480,
+        pts: 18944,
+        width: 320,
+        height: 180,
+        key_frame: false,
+        backend: Backend::Cpu,
+        frame_md5: None,
+    };
+    let row = |asked, status| PointRow {
+        asked,
+        asked_ms: 1500,
+        status,
+        reason: None,
+        shown: None,
+        ordinal: None,
+        bytes: None,
+    };
+    [
+        PointRow { shown: Some(shown), ordinal: Some(1), bytes: Some(9120), ..row(0, PointStatus::Ok) },
+        row(1, PointStatus::PastEnd),
+    ]
 }
 
-// The contract's own example, and the counts.
+fn told() -> Value {
+    json!({"asked": 13, "delivered": 12, "past_end": 1, "failed": 0, "pictures": [
+        {"ordinal": 1, "asked_ms": 1500, "shown_ms": 1480, "pts": 18944, "status": "ok", "width": 320, "height": 180,
+         "key_frame": false, "backend": "cpu", "bytes": 9120, "file": format!("{VIDEO}/snapshots/normal/{JOB}-00001.jpg")},
+        {"asked_ms": 1500, "status": "past_end"}]})
+}
+
+fn rendered(event: &SnapshotComplete, base_url: &str) -> Value {
+    serde_json::from_str(&render(event, &points(), base_url).expect("plain data")).expect("JSON")
+}
+
+// The contract's own example, and the truth about every point.
 #[test]
 fn a_sprite_job_is_told_in_both_forms() {
     let body = rendered(&event(Outcome::Success { pictures: 12, sheets: 1 }), BASE);
@@ -44,7 +79,7 @@ fn a_sprite_job_is_told_in_both_forms() {
    "SnapshotFormat":"3b46b391aa1d4b0f9c2e5d7f00112233/snapshots/sprite/9f2c7f0ab4d14b6e8d3351c0e2a4f688-{SnapshotCount}.jpg",
    "SnapshotRegular":"http://img.example.test/3b46b391aa1d4b0f9c2e5d7f00112233/snapshots/sprite/9f2c7f0ab4d14b6e8d3351c0e2a4f688-{SnapshotCount}.jpg"}]}"#;
     let mut golden: Value = serde_json::from_str(golden).expect("golden");
-    golden["Stillframe"] = json!({"asked": 13, "delivered": 12, "past_end": 1, "failed": 0});
+    golden["Stillframe"] = told();
     assert_eq!(body, golden);
 }
 
@@ -59,7 +94,7 @@ fn a_failure_carries_code_and_job_and_no_pictures() {
             "Status": "fail", "VideoId": VIDEO, "ErrorCode": "InvalidParameter.ResourceContentBad",
             "ErrorMessage": "The resource operated InputFile is bad: a.mp4: no container that is read",
             "Extend": "{\"order\":\"A-17\"}", "JobId": JOB,
-            "Stillframe": {"asked": 13, "delivered": 12, "past_end": 1, "failed": 0}})
+            "Stillframe": told()})
     );
 }
 
