@@ -319,6 +319,15 @@ fn opacity_is_decoded_too() {
 }
 
 #[test]
+fn opacity_that_is_only_announced_stands_in_no_ones_way() {
+    let vp9 = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "7", "-g", "30"];
+    let file = clip("exact_no_alpha.webm", &[&vp9[..], &["-metadata:s:v:0", "alpha_mode=1"]].concat());
+    check(&file);
+    let plan = json(stillframe().args(["plan", "--json", "--times-ms", "1000"]).arg(&file));
+    assert!(plan["linear"].is_null(), "{plan}");
+}
+
+#[test]
 fn a_run_too_large_to_be_held_is_read_twice() {
     let noise = ["-f", "lavfi", "-i", "color=gray:s=1280x720:r=25:d=3,noise=alls=100:allf=t+u"];
     let x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "1", "-g", "70"];

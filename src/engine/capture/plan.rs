@@ -103,7 +103,7 @@ pub struct Planner {
     starts: VecDeque<Entrance>,
     /// How much later than its start a run with a slow recovery is exact, the most seen so far.
     recovery: i64,
-    /// Heads in the window with a pts above the next want.
+    /// Heads read with a pts above the next want: in the window, or before any start.
     later: usize,
     at_start: bool,
     ended: bool,
@@ -255,20 +255,20 @@ impl Planner {
         if head.header.field != Field::Second {
             self.count_recovery(pts, &head.header);
         }
+        let is_later = self.next_want().is_some_and(|want| pts > want.pts);
         if head.header.start != Start::No {
+            if self.starts.is_empty() {
+                self.later = 0;
+            }
             if self.last_start_pts.is_some_and(|last| pts < last) {
                 self.linear = Some(Reason::ClockGoesBack);
             }
             self.last_start_pts = Some(pts);
             self.starts.push_back(Entrance::new(self.next_seq(), pts, head.header.start));
             self.look_ahead = true;
-        } else if self.starts.is_empty() {
-            self.base += 1;
-            return;
         }
-        if self.next_want().is_some_and(|want| pts > want.pts) {
-            self.later += 1;
-        }
+        // Before the first start too: when enough is read, it lies too late or there is none.
+        self.later += usize::from(is_later);
         self.push(head);
     }
 
@@ -394,7 +394,11 @@ impl Planner {
     fn settle(&mut self) -> Settled {
         let Some(want) = self.next_want() else { return Settled::NotYet };
         if self.starts.is_empty() {
-            return if self.at_start { Settled::NoStart } else { Settled::Back };
+            return match (self.at_start, self.ended) {
+                (false, _) => Settled::Back,
+                (true, true) => Settled::NoStart,
+                (true, false) => Settled::NotYet,
+            };
         }
         let mut found = self.best(|pts| pts <= want.pts, |pts, best| pts > best);
         if found.is_none() && self.at_start {
