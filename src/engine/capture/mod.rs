@@ -3,5 +3,6 @@
 //! Everything in here is *pure*. It never sees payload, pixels or FFmpeg; the spine feeds it heads.
 
 pub mod closure;
+pub mod entrance;
 pub mod plan;
 pub mod points;

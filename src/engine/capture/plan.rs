@@ -18,8 +18,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::closure;
+use super::entrance::Entrance;
 use crate::model::limits::RUN_HEADS_MAX;
-use crate::model::media::{Ahead, Field, FrameHeader, Need, PacketHead, Start};
+use crate::model::media::{Ahead, Field, FrameHeader, PacketHead, Start};
 
 /// Pictures without a time that a plan bears.
 const TIMELESS_MAX: usize = 8;
@@ -103,7 +104,7 @@ pub struct Planner {
     starts: VecDeque<Entrance>,
     /// How much later than its start a run with a slow recovery is exact, the most seen so far.
     recovery: i64,
-    /// Heads in the window with a pts above the next want.
+    /// Heads read with a pts above the next want: in the window, or before any start.
     later: usize,
     at_start: bool,
     ended: bool,
@@ -121,45 +122,6 @@ pub struct Planner {
     sought: Option<usize>,
     linear: Option<Reason>,
     unserved: Vec<usize>,
-}
-
-/// A usable start.
-#[derive(Clone, Copy, Debug)]
-struct Entrance {
-    seq: u64,
-    pts: i64,
-    /// From this pts on, everything decoded from here is exact; none until that picture was read.
-    exact_from: Option<i64>,
-    /// Reference pictures still to come before the recovery point's promise holds.
-    left: u32,
-    /// The greatest pts read since.
-    greatest: i64,
-}
-
-impl Entrance {
-    fn new(seq: u64, pts: i64, start: Start) -> Entrance {
-        let left = if let Start::After(frames) = start { frames } else { 0 };
-        Entrance { seq, pts, exact_from: (left == 0).then_some(pts), left, greatest: pts }
-    }
-
-    /// Counts towards recovery, which H.264 counts in reference pictures (D.2.8). The picture that completes it
-    /// is shown after everything decoded before it: so whatever is shown later is decoded later too.
-    fn pass(&mut self, pts: i64, header: &FrameHeader) {
-        if self.exact_from.is_some() {
-            return;
-        }
-        if header.need != Need::Target {
-            self.left = self.left.saturating_sub(1);
-            if self.left == 0 && pts > self.greatest && !header.hidden {
-                self.exact_from = Some(pts);
-            }
-        }
-        self.greatest = self.greatest.max(pts);
-    }
-
-    fn serves(&self, pts: i64) -> bool {
-        self.exact_from.is_some_and(|from| from <= pts)
-    }
 }
 
 #[derive(Debug)]
@@ -255,20 +217,20 @@ impl Planner {
         if head.header.field != Field::Second {
             self.count_recovery(pts, &head.header);
         }
+        let is_later = self.next_want().is_some_and(|want| pts > want.pts);
         if head.header.start != Start::No {
+            if self.starts.is_empty() {
+                self.later = 0;
+            }
             if self.last_start_pts.is_some_and(|last| pts < last) {
                 self.linear = Some(Reason::ClockGoesBack);
             }
             self.last_start_pts = Some(pts);
             self.starts.push_back(Entrance::new(self.next_seq(), pts, head.header.start));
             self.look_ahead = true;
-        } else if self.starts.is_empty() {
-            self.base += 1;
-            return;
         }
-        if self.next_want().is_some_and(|want| pts > want.pts) {
-            self.later += 1;
-        }
+        // Before the first start too: when enough is read, it lies too late or there is none.
+        self.later += usize::from(is_later);
         self.push(head);
     }
 
@@ -394,7 +356,11 @@ impl Planner {
     fn settle(&mut self) -> Settled {
         let Some(want) = self.next_want() else { return Settled::NotYet };
         if self.starts.is_empty() {
-            return if self.at_start { Settled::NoStart } else { Settled::Back };
+            return match (self.at_start, self.ended) {
+                (false, _) => Settled::Back,
+                (true, true) => Settled::NoStart,
+                (true, false) => Settled::NotYet,
+            };
         }
         let mut found = self.best(|pts| pts <= want.pts, |pts, best| pts > best);
         if found.is_none() && self.at_start {

@@ -19,8 +19,11 @@ pub struct Headers {
     kind: Kind,
     /// The container's key flag may stand for a recovery point that the stream does not announce.
     trusts_key_flags: bool,
-    /// Opacity is a stream of its own beside each packet (VP9 in WebM).
+    /// Opacity is a stream of its own beside each packet (VP9 in WebM), says the container; browsers say so of
+    /// recordings that have none.
     alpha: bool,
+    /// There was some.
+    has_alpha: bool,
     fields: Option<field::FieldParser>,
 }
 
@@ -63,7 +66,7 @@ impl Headers {
             }
             _ => None,
         };
-        Headers { kind, trusts_key_flags: indexed_container, alpha, fields }
+        Headers { kind, trusts_key_flags: indexed_container, alpha, has_alpha: false, fields }
     }
 
     /// False when runs cannot be planned for this codec.
@@ -151,7 +154,8 @@ impl Headers {
             }
             Kind::Vp9(parser) => {
                 parser.read(data, &mut header);
-                if self.alpha {
+                self.has_alpha |= self.alpha && beside.is_some();
+                if self.has_alpha {
                     // The opacity has references of its own, which nothing here follows.
                     header.need = Need::Always;
                     if !beside.is_some_and(modern::is_vp9_alpha_key) {
