@@ -11,7 +11,7 @@ use crate::model::ids::{AccountId, VideoId};
 use crate::service::objects::MediaRoots;
 use crate::service::settings::Flags;
 use crate::service::store::Store;
-use crate::service::store::rows::{Video, VideoStatus};
+use crate::service::store::rows::Video;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -99,23 +99,15 @@ async fn import(
     let title = resolved.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let now_ms = common::now_ms();
     let video = Video {
-        id: VideoId(uuid::Uuid::new_v4().simple().to_string()),
-        account,
-        reference_id: None,
         title,
-        description: None,
-        tags: None,
-        cate_id: None,
-        cover_url: None,
-        template_group_id: None,
-        file_url: url.into(),
-        path: resolved.to_str().ok_or_else(|| about(&"the path is no UTF-8"))?.to_owned(),
-        size: i64::try_from(size).unwrap_or(i64::MAX),
-        duration_ms: None,
-        status: VideoStatus::Normal,
-        user_data: None,
-        created_ms: now_ms,
-        modified_ms: now_ms,
+        ..Video::new(
+            VideoId(uuid::Uuid::new_v4().simple().to_string()),
+            account,
+            url.into(),
+            resolved.to_str().ok_or_else(|| about(&"the path is no UTF-8"))?.to_owned(),
+            i64::try_from(size).unwrap_or(i64::MAX),
+            now_ms,
+        )
     };
     store.register_video(video).await.map_err(|error| error.to_string())
 }
