@@ -1,4 +1,4 @@
-//! `keys` and `call` from the outside: the built binary, its output and its exit codes.
+//! Commands from the outside: the built binary, its output and its exit codes.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
@@ -110,6 +110,26 @@ fn output_that_nobody_reads_ends_quietly_and_lost_output_is_a_fault() {
     drop(reader);
     let ended = printing_to(folder.path(), Stdio::null(), writer.into(), &["keys", "disable", "nobody"]);
     assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
+fn what_cannot_be_imported_is_named_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("media");
+    std::fs::create_dir(&root).unwrap();
+    let outside = folder.path().join("outside.mp4");
+    std::fs::write(&outside, b"some bytes").unwrap();
+    let import = |path: &Path, account: &str| {
+        let arguments = ["import", "--account", account, "--media-root", root.to_str().unwrap()];
+        stillframe(folder.path(), &[&arguments[..], &[path.to_str().unwrap()]].concat(), &[])
+    };
+    for path in [&outside, &root.join("nothing.mp4"), &root] {
+        let ended = import(path, "1");
+        let problem = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{problem}");
+        assert_eq!(problem.matches(path.to_str().unwrap()).count(), 1, "{problem}");
+    }
+    assert_eq!(import(&outside, "0").status.code(), Some(64));
 }
 
 fn printing_to(data: &Path, out: Stdio, err: Stdio, arguments: &[&str]) -> Output {

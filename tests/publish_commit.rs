@@ -7,14 +7,14 @@ use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, VideoId};
 use stillframe::model::job::{FailCode, Failure, Stage};
 use stillframe::model::media::Backend;
 use stillframe::model::snapshot::{ImageKind, PointStatus, Shown};
-use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
+use stillframe::model::spec::{Points, SnapshotSpec};
 use stillframe::service::clock::{Clock, ManualClock};
 use stillframe::service::objects::{ObjectStore, TempObject};
 use stillframe::service::publish::commit::{
     Decided, DecidedPoint, DecidedSheet, Finished, PublishError, finish,
 };
 use stillframe::service::store::Store;
-use stillframe::service::store::rows::{CallbackSettings, JobState, NewJob, Video, VideoStatus};
+use stillframe::service::store::rows::{CallbackSettings, JobState, NewJob, Video};
 
 const NOW: i64 = 1_767_323_047_000;
 const ACCOUNT: AccountId = AccountId(7);
@@ -109,37 +109,11 @@ fn shown() -> Shown {
 }
 
 fn video() -> Video {
-    Video {
-        id: "v".into(),
-        account: ACCOUNT,
-        reference_id: None,
-        title: String::new(),
-        description: None,
-        tags: None,
-        cate_id: None,
-        cover_url: None,
-        template_group_id: None,
-        file_url: "file:///media/v.mp4".to_owned(),
-        path: "/media/v.mp4".to_owned(),
-        size: 1,
-        duration_ms: None,
-        status: VideoStatus::Normal,
-        user_data: None,
-        created_ms: NOW,
-        modified_ms: NOW,
-    }
+    Video::new("v".into(), ACCOUNT, "file:///media/v.mp4".to_owned(), "/media/v.mp4".to_owned(), 1, NOW)
 }
 
 fn new_job(id: &str) -> NewJob {
-    let spec = SnapshotSpec {
-        points: Points::List(vec![0, 1_000, 2_000]),
-        size: AskedSize::default(),
-        quality: 85,
-        frame_type: FrameType::Normal,
-        sprite: None,
-        keep_pictures: true,
-        frame_md5: false,
-    };
+    let spec = SnapshotSpec::of(Points::List(vec![0, 1_000, 2_000]));
     let user_data = r#"{"MessageCallback":{"CallbackURL":"http://job.test/"},"Extend":{"order":"A-17"}}"#;
     NewJob {
         id: id.into(),

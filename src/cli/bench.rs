@@ -11,7 +11,7 @@ use super::{Global, exit, points, report, say};
 use crate::engine::media::source::warm_up;
 use crate::model::delivery::{Deliver, Gone, Message};
 use crate::model::job::{Ended, Grant, Stats};
-use crate::model::spec::{FrameType, Points};
+use crate::model::spec::Points;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -72,16 +72,11 @@ fn measure(args: &Args, file: &std::path::Path) -> Result<(Stats, u64), String> 
     let mut rounds = Vec::new();
     for _ in 0..args.rounds {
         let spec = crate::model::spec::SnapshotSpec {
-            points: Points::Even { offset_ms: 0, count: args.count.max(1) },
             size: crate::model::spec::AskedSize {
                 width: (args.width > 0).then_some(args.width),
                 height: None,
             },
-            quality: 85,
-            frame_type: FrameType::Normal,
-            sprite: None,
-            keep_pictures: true,
-            frame_md5: false,
+            ..crate::model::spec::SnapshotSpec::of(Points::Even { offset_ms: 0, count: args.count.max(1) })
         };
         let source = points::open(file).map_err(|f| f.to_string())?;
         let bin = Bin::default();

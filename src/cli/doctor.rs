@@ -142,13 +142,13 @@ fn encodes() -> Result<String, String> {
     }
 }
 
-/// The kernel's part of the workers' sandbox.
+/// What the kernel has to lock workers in with; they are not locked in yet.
 fn sandbox() -> Check {
     match std::fs::read_to_string("/sys/kernel/security/lsm") {
         Ok(modules) if modules.split(',').any(|module| module.trim() == "landlock") => {
-            check("landlock", Verdict::Ok, "the kernel has it")
+            check("landlock", Verdict::Note, "the kernel has it; workers are not locked in with it yet")
         }
-        Ok(_) => check("landlock", Verdict::Note, "the kernel has it not: workers are held by seccomp alone"),
+        Ok(_) => check("landlock", Verdict::Note, "the kernel has it not"),
         Err(error) => check("landlock", Verdict::Note, format!("unknown: /sys/kernel/security/lsm: {error}")),
     }
 }

@@ -11,7 +11,7 @@ use crate::model::ids::{AccountId, VideoId};
 use crate::service::objects::MediaRoots;
 use crate::service::settings::Flags;
 use crate::service::store::Store;
-use crate::service::store::rows::{Video, VideoStatus};
+use crate::service::store::rows::Video;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// The account that will own them: the only one there is, else 1000000000000001
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     account: Option<i64>,
     /// A folder below which files may be registered; repeatable
     #[arg(long = "media-root", value_name = "DIR")]
@@ -53,7 +53,7 @@ pub fn run(global: &Global, args: Args) -> u8 {
                     }
                     imported.push(json!({ "video_id": id.0, "path": path, "new": new }));
                 }
-                Err(problem) => say::complain(format_args!("{}: {problem}", path.display())),
+                Err(problem) => say::complain(problem),
             }
         }
         let code = match imported.len() {
@@ -90,30 +90,24 @@ async fn import(
     path: &Path,
 ) -> Result<(VideoId, bool), String> {
     // Links are followed here, by whoever runs the command, so that one file has one URL.
-    let whole = path.canonicalize().map_err(|error| error.to_string())?;
-    let url = url::Url::from_file_path(&whole).map_err(|()| "no absolute path".to_owned())?;
+    let about = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+    let whole = path.canonicalize().map_err(|error| about(&error))?;
+    let url = url::Url::from_file_path(&whole).map_err(|()| about(&"no absolute path"))?;
+    // Its text names the path.
     let resolved = roots.resolve(url.as_str()).map_err(|failure| failure.text)?;
-    let size = std::fs::metadata(&resolved).map_err(|error| error.to_string())?.len();
+    let size = std::fs::metadata(&resolved).map_err(|error| about(&error))?.len();
     let title = resolved.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let now_ms = common::now_ms();
     let video = Video {
-        id: VideoId(uuid::Uuid::new_v4().simple().to_string()),
-        account,
-        reference_id: None,
         title,
-        description: None,
-        tags: None,
-        cate_id: None,
-        cover_url: None,
-        template_group_id: None,
-        file_url: url.into(),
-        path: resolved.to_str().ok_or("the path is no UTF-8")?.to_owned(),
-        size: i64::try_from(size).unwrap_or(i64::MAX),
-        duration_ms: None,
-        status: VideoStatus::Normal,
-        user_data: None,
-        created_ms: now_ms,
-        modified_ms: now_ms,
+        ..Video::new(
+            VideoId(uuid::Uuid::new_v4().simple().to_string()),
+            account,
+            url.into(),
+            resolved.to_str().ok_or_else(|| about(&"the path is no UTF-8"))?.to_owned(),
+            i64::try_from(size).unwrap_or(i64::MAX),
+            now_ms,
+        )
     };
     store.register_video(video).await.map_err(|error| error.to_string())
 }

@@ -18,6 +18,21 @@ pub struct SnapshotSpec {
     pub frame_md5: bool,
 }
 
+impl SnapshotSpec {
+    /// Pictures at these instants and nothing else asked: display size, quality 85, the frame of the instant.
+    pub fn of(points: Points) -> SnapshotSpec {
+        SnapshotSpec {
+            points,
+            size: AskedSize::default(),
+            quality: 85,
+            frame_type: FrameType::Normal,
+            sprite: None,
+            keep_pictures: true,
+            frame_md5: false,
+        }
+    }
+}
+
 /// The instants, in asked order. All times are milliseconds on the player's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Points {

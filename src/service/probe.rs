@@ -14,7 +14,7 @@ use super::stop;
 use super::store::rows::Video;
 use crate::model::delivery::Message;
 use crate::model::job::{BatchJob, Ended, Grant, VideoBatch};
-use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
+use crate::model::spec::{Points, SnapshotSpec};
 use crate::worker::pool::Delivery;
 
 /// Probes at once; more wait in the channel.
@@ -81,14 +81,6 @@ async fn probe(pipeline: &Pipeline, video: &Video) {
 }
 
 fn nothing_to_take() -> BatchJob {
-    let spec = SnapshotSpec {
-        points: Points::None,
-        size: AskedSize::default(),
-        quality: 85,
-        frame_type: FrameType::Normal,
-        sprite: None,
-        keep_pictures: false,
-        frame_md5: false,
-    };
+    let spec = SnapshotSpec { keep_pictures: false, ..SnapshotSpec::of(Points::None) };
     BatchJob { spec, pictures_done: Vec::new(), sheets_done: Vec::new(), points_failed: Vec::new() }
 }

@@ -304,23 +304,11 @@ async fn the_state_of_the_video_decides() {
         let id = format!("{status:?}").to_lowercase();
         let reference = format!("reference-{id}");
         let video = Video {
-            id: VideoId(id.clone()),
-            account: ALICE,
             reference_id: Some(reference.clone()),
             title: "t".into(),
-            description: None,
-            tags: None,
-            cate_id: None,
-            cover_url: None,
-            template_group_id: None,
-            file_url: format!("file:///{id}"),
-            path: format!("/{id}"),
-            size: 1,
             duration_ms: Some(1),
             status,
-            user_data: None,
-            created_ms: NOW,
-            modified_ms: NOW,
+            ..Video::new(VideoId(id.clone()), ALICE, format!("file:///{id}"), format!("/{id}"), 1, NOW)
         };
         api.store.register_video(video).await.unwrap();
         for name in [("VideoId", id.as_str()), ("ReferenceId", reference.as_str())] {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId};
-use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
+use stillframe::model::spec::{Points, SnapshotSpec};
 use stillframe::service::clock::{Clock, ManualClock};
 use stillframe::service::publish::notifier;
 use stillframe::service::settings::{
@@ -14,7 +14,7 @@ use stillframe::service::settings::{
 };
 use stillframe::service::store::Store;
 use stillframe::service::store::rows::{
-    CallbackSettings, DeliveryRow, FinishedJob, NewDelivery, NewJob, Video, VideoStatus,
+    CallbackSettings, DeliveryRow, FinishedJob, NewDelivery, NewJob, Video,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -73,37 +73,11 @@ pub fn settings(callbacks: CallbackPolicy) -> Arc<Settings> {
 }
 
 pub fn video() -> Video {
-    Video {
-        id: "v".into(),
-        account: ACCOUNT,
-        reference_id: None,
-        title: String::new(),
-        description: None,
-        tags: None,
-        cate_id: None,
-        cover_url: None,
-        template_group_id: None,
-        file_url: "file:///media/v.mp4".to_owned(),
-        path: "/media/v.mp4".to_owned(),
-        size: 1,
-        duration_ms: None,
-        status: VideoStatus::Normal,
-        user_data: None,
-        created_ms: NOW,
-        modified_ms: NOW,
-    }
+    Video::new("v".into(), ACCOUNT, "file:///media/v.mp4".to_owned(), "/media/v.mp4".to_owned(), 1, NOW)
 }
 
 pub fn new_job(id: &str) -> NewJob {
-    let spec = SnapshotSpec {
-        points: Points::List(vec![0]),
-        size: AskedSize::default(),
-        quality: 85,
-        frame_type: FrameType::Normal,
-        sprite: None,
-        keep_pictures: true,
-        frame_md5: false,
-    };
+    let spec = SnapshotSpec::of(Points::List(vec![0]));
     NewJob {
         id: id.into(),
         account: ACCOUNT,

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId};
-use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
+use stillframe::model::spec::{Points, SnapshotSpec};
 use stillframe::service::batch::scheduler::Orders;
 use stillframe::service::clock::{Clock, ManualClock};
 use stillframe::service::objects::{MediaRoots, ObjectStore};
 use stillframe::service::pipeline::{Partials, Pipeline};
 use stillframe::service::settings::{Flags, Settings};
 use stillframe::service::store::Store;
-use stillframe::service::store::rows::{Job, JobState, NewJob, Video, VideoRef, VideoStatus};
+use stillframe::service::store::rows::{Job, JobState, NewJob, Video, VideoRef};
 use stillframe::worker::budget::Budget;
 use stillframe::worker::pool::{Pool, PoolConfig};
 use tokio::sync::watch;
@@ -81,23 +81,15 @@ impl Bench {
     pub async fn register(&self, name: &str) -> VideoId {
         let path = self.path(name).to_str().unwrap().to_owned();
         let video = Video {
-            id: VideoId(format!("{:0>32}", name.replace('.', ""))),
-            account: ACCOUNT,
-            reference_id: None,
             title: name.to_owned(),
-            description: None,
-            tags: None,
-            cate_id: None,
-            cover_url: None,
-            template_group_id: None,
-            file_url: format!("file://{path}"),
-            path,
-            size: 0,
-            duration_ms: None,
-            status: VideoStatus::Normal,
-            user_data: None,
-            created_ms: START_MS,
-            modified_ms: START_MS,
+            ..Video::new(
+                VideoId(format!("{:0>32}", name.replace('.', ""))),
+                ACCOUNT,
+                format!("file://{path}"),
+                path,
+                0,
+                START_MS,
+            )
         };
         self.store.register_video(video).await.unwrap().0
     }
@@ -108,15 +100,7 @@ impl Bench {
 
     pub async fn submit(&self, video: &VideoId, name: &str, instants_ms: &[i64]) -> JobId {
         let id = JobId(format!("{name:0>32}"));
-        let spec = SnapshotSpec {
-            points: Points::List(instants_ms.to_vec()),
-            size: AskedSize::default(),
-            quality: 85,
-            frame_type: FrameType::Normal,
-            sprite: None,
-            keep_pictures: true,
-            frame_md5: false,
-        };
+        let spec = SnapshotSpec::of(Points::List(instants_ms.to_vec()));
         let job = NewJob {
             id: id.clone(),
             account: ACCOUNT,

@@ -13,9 +13,9 @@ mod videos;
 use std::path::PathBuf;
 
 use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId};
-use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
+use stillframe::model::spec::{AskedSize, Points, SnapshotSpec};
 use stillframe::service::store::Store;
-use stillframe::service::store::rows::{Claim, FinishedJob, NewJob, PointRow, SheetRow, Video, VideoStatus};
+use stillframe::service::store::rows::{Claim, FinishedJob, NewJob, PointRow, SheetRow, Video};
 
 const ALICE: AccountId = AccountId(1);
 const BOB: AccountId = AccountId(2);
@@ -62,35 +62,23 @@ fn video_id(text: &str) -> VideoId {
 
 fn video(account: AccountId, id: &str) -> Video {
     Video {
-        id: video_id(id),
-        account,
         reference_id: Some(format!("reference-{id}")),
         title: format!("title of {id}"),
-        description: None,
-        tags: None,
-        cate_id: None,
-        cover_url: None,
-        template_group_id: None,
-        file_url: format!("file:///media/{id}.mp4"),
-        path: format!("/media/{id}.mp4"),
-        size: 1_000,
-        duration_ms: None,
-        status: VideoStatus::Normal,
-        user_data: None,
-        created_ms: NOW,
-        modified_ms: NOW,
+        ..Video::new(
+            video_id(id),
+            account,
+            format!("file:///media/{id}.mp4"),
+            format!("/media/{id}.mp4"),
+            1_000,
+            NOW,
+        )
     }
 }
 
 fn spec() -> SnapshotSpec {
     SnapshotSpec {
-        points: Points::Even { offset_ms: 0, count: 10 },
         size: AskedSize { width: Some(640), height: None },
-        quality: 85,
-        frame_type: FrameType::Normal,
-        sprite: None,
-        keep_pictures: true,
-        frame_md5: false,
+        ..SnapshotSpec::of(Points::Even { offset_ms: 0, count: 10 })
     }
 }
 

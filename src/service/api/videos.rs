@@ -178,23 +178,15 @@ async fn register(
     let stays_raw = template_group_id.as_deref().is_some_and(|id| id != NO_TRANSCODE);
     let now_ms = call.context.clock.now_ms();
     let mut video = Video {
-        id: VideoId(new_id()),
-        account: call.account,
-        reference_id: None,
         title: metadata.title,
         description: metadata.description,
         tags: metadata.tags,
         cate_id: metadata.cate_id,
         cover_url: metadata.cover_url,
         template_group_id,
-        file_url: canonical.into(),
-        path,
-        size,
-        duration_ms: None,
         status: if stays_raw { VideoStatus::UploadSucc } else { VideoStatus::Normal },
         user_data: call.params.get("UserData").map(str::to_owned),
-        created_ms: now_ms,
-        modified_ms: now_ms,
+        ..Video::new(VideoId(new_id()), call.account, canonical.into(), path, size, now_ms)
     };
     let (id, new) = call.context.store.register_video(video.clone()).await?;
     video.id = id.clone();

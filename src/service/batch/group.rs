@@ -41,19 +41,14 @@ pub fn batch<'a>(
 mod tests {
     use super::*;
     use crate::model::delivery::{PlannedJob, PlannedPoint};
-    use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
+    use crate::model::spec::{Points, SnapshotSpec};
     use proptest::prelude::*;
 
     /// A job of `points` pictures of which the first `done` are there; without a plan when there are no points.
     fn job(quality: u8, points: u32, done: u32) -> JobProgress {
         let mut job = JobProgress::new(SnapshotSpec {
-            points: Points::Even { offset_ms: 0, count: points },
-            size: AskedSize::default(),
             quality,
-            frame_type: FrameType::Normal,
-            sprite: None,
-            keep_pictures: true,
-            frame_md5: false,
+            ..SnapshotSpec::of(Points::Even { offset_ms: 0, count: points })
         });
         if points > 0 {
             let point = PlannedPoint { asked_ms: 0, past_end: false };

@@ -3,10 +3,10 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
-use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
+use crate::model::spec::{Points, SnapshotSpec};
 use crate::service::clock::ManualClock;
 use crate::service::settings::Flags;
-use crate::service::store::rows::{JobState, NewJob, Video, VideoStatus};
+use crate::service::store::rows::{JobState, NewJob, Video};
 
 const START_MS: i64 = 1_000_000;
 
@@ -84,23 +84,15 @@ impl Bench {
 
     async fn video(&self, account: i64, name: &str) -> VideoId {
         let video = Video {
-            id: VideoId(format!("{account}-{name}")),
-            account: AccountId(account),
-            reference_id: None,
             title: name.to_owned(),
-            description: None,
-            tags: None,
-            cate_id: None,
-            cover_url: None,
-            template_group_id: None,
-            file_url: format!("file:///{account}/{name}"),
-            path: format!("/{account}/{name}"),
-            size: 1,
-            duration_ms: None,
-            status: VideoStatus::Normal,
-            user_data: None,
-            created_ms: START_MS,
-            modified_ms: START_MS,
+            ..Video::new(
+                VideoId(format!("{account}-{name}")),
+                AccountId(account),
+                format!("file:///{account}/{name}"),
+                format!("/{account}/{name}"),
+                1,
+                START_MS,
+            )
         };
         self.store.register_video(video).await.expect("registered").0
     }
@@ -109,15 +101,7 @@ impl Bench {
         let video = self.video(account, video).await;
         self.jobs += 1;
         let id = JobId(format!("job{}", self.jobs));
-        let spec = SnapshotSpec {
-            points: Points::List(vec![0]),
-            size: AskedSize::default(),
-            quality: 85,
-            frame_type: FrameType::Normal,
-            sprite: None,
-            keep_pictures: true,
-            frame_md5: false,
-        };
+        let spec = SnapshotSpec::of(Points::List(vec![0]));
         let job = NewJob {
             id: id.clone(),
             account: AccountId(account),

@@ -54,7 +54,8 @@ fn object(value: Value) -> Option<Map<String, Value>> {
 }
 
 fn extend_of(user_data: &str) -> Option<String> {
-    let raw = member(user_data, "Extend")?;
+    let text = serde_json::from_str::<String>(user_data).ok();
+    let raw = member(text.as_deref().unwrap_or(user_data), "Extend")?;
     match serde_json::from_str(raw).ok()? {
         Value::Null => None,
         Value::String(text) => Some(text),
@@ -142,6 +143,7 @@ mod tests {
             ),
             (r#"{"MessageCallback":{"Extend":"no"},"Extend":"plain \u00e9"}"#, Some("plain é")),
             (r#"{"Extend":"{\"k\":1}"}"#, Some(r#"{"k":1}"#)),
+            (r#""{\"Extend\":{\"k\":1}}""#, Some(r#"{"k":1}"#)),
             (r#"{"Extend":17}"#, Some("17")),
             (r#"{"Extend":true,"a":[1,{"Extend":2}]}"#, Some("true")),
             (r#"{"Extend":null}"#, None),

@@ -75,6 +75,38 @@ pub struct Video {
     pub modified_ms: i64,
 }
 
+impl Video {
+    /// A video that may be worked on and of which nothing is known but its file.
+    pub fn new(
+        id: VideoId,
+        account: AccountId,
+        file_url: String,
+        path: String,
+        size: i64,
+        now_ms: i64,
+    ) -> Video {
+        Video {
+            id,
+            account,
+            reference_id: None,
+            title: String::new(),
+            description: None,
+            tags: None,
+            cate_id: None,
+            cover_url: None,
+            template_group_id: None,
+            file_url,
+            path,
+            size,
+            duration_ms: None,
+            status: VideoStatus::Normal,
+            user_data: None,
+            created_ms: now_ms,
+            modified_ms: now_ms,
+        }
+    }
+}
+
 /// How a video is named in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VideoRef {

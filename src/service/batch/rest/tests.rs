@@ -7,14 +7,10 @@ use crate::model::delivery::PlannedPoint;
 use crate::model::job::{FailCode, Stage};
 use crate::model::media::Backend;
 use crate::model::snapshot::PointStatus;
-use crate::model::spec::{AskedSize, FrameType, Points, SpriteSpec};
+use crate::model::spec::{AskedSize, Points, SpriteSpec};
 
 fn spec(keep_pictures: bool, with_sheets: bool) -> SnapshotSpec {
     SnapshotSpec {
-        points: Points::Even { offset_ms: 0, count: 1 },
-        size: AskedSize::default(),
-        quality: 85,
-        frame_type: FrameType::Normal,
         sprite: with_sheets.then(|| SpriteSpec {
             cell: AskedSize::default(),
             columns: 2,
@@ -24,7 +20,7 @@ fn spec(keep_pictures: bool, with_sheets: bool) -> SnapshotSpec {
             color: [0; 3],
         }),
         keep_pictures,
-        frame_md5: false,
+        ..SnapshotSpec::of(Points::Even { offset_ms: 0, count: 1 })
     }
 }
 

@@ -7,19 +7,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::ids::AccountId;
 use crate::model::media::Backend;
-use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
-use crate::service::store::rows::VideoStatus;
+use crate::model::spec::{Points, SnapshotSpec};
 
 fn job(keep_pictures: bool) -> Job {
-    let spec = SnapshotSpec {
-        points: Points::List(vec![0]),
-        size: AskedSize::default(),
-        quality: 85,
-        frame_type: FrameType::Normal,
-        sprite: None,
-        keep_pictures,
-        frame_md5: false,
-    };
+    let spec = SnapshotSpec { keep_pictures, ..SnapshotSpec::of(Points::List(vec![0])) };
     Job {
         id: "j".into(),
         account: AccountId(1),
@@ -40,23 +31,15 @@ fn job(keep_pictures: bool) -> Job {
 
 fn video() -> Video {
     Video {
-        id: "v".into(),
-        account: AccountId(1),
-        reference_id: None,
-        title: String::new(),
-        description: None,
-        tags: None,
-        cate_id: None,
-        cover_url: None,
-        template_group_id: None,
-        file_url: "file:///media/a.mp4".to_owned(),
-        path: "/media/a.mp4".to_owned(),
-        size: 1,
-        duration_ms: None,
-        status: VideoStatus::Normal,
         user_data: Some(r#"{"Extend":"of the video"}"#.to_owned()),
-        created_ms: 0,
-        modified_ms: 0,
+        ..Video::new(
+            "v".into(),
+            AccountId(1),
+            "file:///media/a.mp4".to_owned(),
+            "/media/a.mp4".to_owned(),
+            1,
+            0,
+        )
     }
 }
 
