@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::points::{PictureArgs, PointArgs};
 use super::{Global, exit, points, report, say};
 use crate::engine::media::source::warm_up;
+use crate::engine::run::run_with_frame_threads;
 use crate::model::delivery::{Deliver, Gone, Message, Planned};
 use crate::model::job::{Ended, Failure, Grant, Stats};
 use crate::model::snapshot::{EncodedImage, ImageKind, Shown};
@@ -72,8 +73,9 @@ pub fn run(_global: &Global, args: Args) -> u8 {
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let threads = args.threads.unwrap_or_else(|| args.points.most().clamp(1, cores.min(16)));
     let album = Album::new(&args.out, !args.json && std::io::stderr().is_terminal());
-    let (ended, stats) =
-        crate::engine::run::run(&batch, source, Grant { threads, bytes: GRAB_BYTES }, &album);
+    let grant = Grant { threads, bytes: GRAB_BYTES };
+    let frame_threads = args.threads.unwrap_or(1);
+    let (ended, stats) = run_with_frame_threads(&batch, source, grant, frame_threads, &album);
     let pages = album.close();
     match (ended, &pages.planned) {
         (Ended::Failed(failure), None) => fault(&args, &failure),

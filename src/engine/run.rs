@@ -15,6 +15,7 @@ use super::capture::points;
 use super::decode::Decoders;
 use super::develop::Develop;
 use super::guard::guarded;
+use super::hall::Hall;
 use super::ledger::Ledger;
 use super::media::{log, probe};
 use super::walk::{Survey, Walker};
@@ -28,9 +29,21 @@ use crate::model::time::Seconds;
 /// Serves every point of `batch`. Everything that is made or decided goes to `out`; what is missing when it
 /// ends is again a batch.
 pub fn run(batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
+    run_with_frame_threads(batch, source, grant, 1, out)
+}
+
+/// As `run`; a walk for a single instant, which has no runs to share out, may decode with `frame_threads`. They
+/// cost CPU for the sake of wall time, so that is for a caller who asks for it.
+pub fn run_with_frame_threads(
+    batch: &VideoBatch,
+    source: Source,
+    grant: Grant,
+    frame_threads: u32,
+    out: &dyn Deliver,
+) -> (Ended, Stats) {
     let ledger = Ledger::new();
     // A panic is a bug. In a run or a picture it costs that; here it must cost this batch and nothing else.
-    let ended = match guarded(Stage::Decode, || walk(batch, source, grant, out, &ledger)) {
+    let ended = match guarded(Stage::Decode, || walk(batch, source, grant, frame_threads, out, &ledger)) {
         Ok(Ok(ended)) => ended,
         Ok(Err(failure)) | Err(failure) => Ended::Failed(failure),
     };
@@ -45,6 +58,7 @@ fn walk(
     batch: &VideoBatch,
     source: Source,
     grant: Grant,
+    frame_threads: u32,
     out: &dyn Deliver,
     ledger: &Ledger,
 ) -> Result<Ended, Failure> {
@@ -65,11 +79,10 @@ fn walk(
         .build()
         .map_err(|e| Failure::new(FailCode::Internal, Stage::Plan, format!("cannot start threads: {e}")))?;
     let develop = Develop::new(batch, &wishes, &medium.look, ledger, out);
-    // Runs are the unit of parallelism; only a single run on several threads may use frame threads.
-    let frame_threads = if wishes.wants.len() == 1 { threads } else { 1 };
+    // Runs are the unit of parallelism.
+    let frame_threads = if wishes.wants.len() == 1 { frame_threads } else { 1 };
     let decoders = Decoders::new(&medium.recipe, frame_threads);
-    let mut walker = Walker {
-        reader: &mut medium.reader,
+    let hall = Hall {
         wishes: &wishes,
         timeline: medium.timeline,
         frame_length: medium.frame_length,
@@ -77,8 +90,8 @@ fn walk(
         develop: &develop,
         ledger,
         grant,
-        survey: None,
     };
+    let mut walker = Walker { reader: &mut medium.reader, hall, survey: None };
     pool.in_place_scope(|scope| walker.walk(scope))?;
     walker.tell();
     Ok(if develop.is_over() { Ended::Stopped } else { Ended::Done })
@@ -101,8 +114,7 @@ pub fn survey(
         let grant = Grant { threads: 1, bytes: 0 };
         let develop = Develop::new(batch, &wishes, &medium.look, &ledger, out);
         let decoders = Decoders::new(&medium.recipe, 1);
-        let mut walker = Walker {
-            reader: &mut medium.reader,
+        let hall = Hall {
             wishes: &wishes,
             timeline: medium.timeline,
             frame_length: medium.frame_length,
@@ -110,8 +122,8 @@ pub fn survey(
             develop: &develop,
             ledger: &ledger,
             grant,
-            survey: Some(&mut survey),
         };
+        let mut walker = Walker { reader: &mut medium.reader, hall, survey: Some(&mut survey) };
         rayon::in_place_scope(|scope| walker.walk(scope))?;
         walker.tell();
     }

@@ -72,15 +72,15 @@ impl Wishes {
         Wishes { planned, wants, askers }
     }
 
-    /// The same wishes for a stream without pts, where a frame's place in display order is its pts.
-    pub fn by_count(&self, frame_length: Seconds) -> (Vec<i64>, Vec<Vec<Asker>>) {
+    /// These wants (indices) for a stream without pts, where a frame's place in display order is its pts.
+    pub fn by_count(&self, wants: &[usize], frame_length: Seconds) -> (Vec<i64>, Vec<Vec<Asker>>) {
         let number = |ms: i64| {
             let length = (frame_length.num.max(1), frame_length.den.max(1));
             let frames = (i128::from(ms) * length.1).div_euclid(1000 * length.0);
             i64::try_from(frames).unwrap_or(i64::MAX)
         };
         let mut wanted: BTreeMap<i64, Vec<Asker>> = BTreeMap::new();
-        for asker in self.askers.iter().flatten() {
+        for asker in wants.iter().flat_map(|want| &self.askers[*want]) {
             wanted.entry(number(asker.asked_ms)).or_default().push(*asker);
         }
         wanted.into_iter().unzip()
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn without_pts_the_number_of_the_frame_counts() {
         let w = wishes(vec![job(&[0, 39, 40, 100], None)]);
-        let (numbers, askers) = w.by_count(Seconds { num: 1, den: 25 });
+        let (numbers, askers) = w.by_count(&[0, 1, 2], Seconds { num: 1, den: 25 });
         assert_eq!(numbers, [0, 1, 2]);
         assert_eq!(askers.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
     }

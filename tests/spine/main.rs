@@ -61,7 +61,9 @@ fn run_tests(args: &[String]) -> ExitCode {
     let mut failed = Vec::new();
     let chosen =
         TESTS.iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|part| name.contains(*part)));
+    let mut run = 0;
     for (name, test) in chosen {
+        run += 1;
         let passed = catch_unwind(AssertUnwindSafe(|| {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             runtime.expect("a runtime").block_on(async {
@@ -74,6 +76,6 @@ fn run_tests(args: &[String]) -> ExitCode {
         }
     }
     let word = if failed.is_empty() { "ok" } else { "FAILED" };
-    println!("\ntest result: {word}. {} failed; {failed:?}", failed.len());
+    println!("\ntest result: {word}. {} passed; {} failed; {failed:?}", run - failed.len(), failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

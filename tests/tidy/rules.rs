@@ -12,7 +12,6 @@ pub const LINES_MAX: usize = 400;
 pub const LONG_FILES: &[(&str, &str)] = &[
     ("src/engine/capture/plan.rs", "one state machine: its states are read together or not at all"),
     ("src/engine/media/unpack.rs", "one arm a pixel layout, all of one shape"),
-    ("src/engine/walk.rs", "the reader's loop and the hand-over of runs share their state"),
     ("src/service/pipeline.rs", "the spine: one batch from claim to commit in one piece"),
 ];
 
