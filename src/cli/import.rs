@@ -89,8 +89,8 @@ async fn import(
     account: AccountId,
     path: &Path,
 ) -> Result<(VideoId, bool), String> {
-    // Links are followed here, by whoever runs the command, so that one file has one URL.
     let about = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+    // Links are followed here, by whoever runs the command, so that one file has one URL.
     let whole = path.canonicalize().map_err(|error| about(&error))?;
     let url = url::Url::from_file_path(&whole).map_err(|()| about(&"no absolute path"))?;
     // Its text names the path.
@@ -109,5 +109,5 @@ async fn import(
             now_ms,
         )
     };
-    store.register_video(video).await.map_err(|error| error.to_string())
+    store.register_video(video).await.map_err(|error| about(&error))
 }

@@ -6,7 +6,7 @@
 use super::ids::{JobId, VideoId};
 use super::job::FailCode;
 
-/// All that the event body of one finished job is rendered from.
+/// All that the event body of one finished job is rendered from, beside the rows of its points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotComplete {
     pub job: JobId,
