@@ -165,5 +165,8 @@ mod tests {
         let (numbers, askers) = w.by_count(&[0, 1, 2], Seconds { num: 1, den: 25 });
         assert_eq!(numbers, [0, 1, 2]);
         assert_eq!(askers.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
+        // What was served before a walk turned to counting is not served again.
+        let (numbers, askers) = w.by_count(&[2], Seconds { num: 1, den: 25 });
+        assert_eq!((numbers, askers.len()), (vec![2], 1));
     }
 }

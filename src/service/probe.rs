@@ -19,7 +19,7 @@ use crate::worker::pool::Delivery;
 
 /// Probes at once; more wait in the channel.
 const AT_ONCE: usize = 2;
-/// A probe makes no pictures; the sandbox wants a number above zero.
+/// A probe makes no pictures: one thread, and hardly any bytes.
 const GRANT: Grant = Grant { threads: 1, bytes: 1 << 20 };
 
 /// Serves probes until `stop`, then drops those under way: their children are killed.
