@@ -4,7 +4,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use stillframe::engine::capture::closure;
+use stillframe::engine::capture::closure::Sent;
 use stillframe::engine::capture::plan::{Planner, SeekRun, Step, Want};
+use stillframe::model::coded::Coded;
 use stillframe::model::media::{Ahead, Field, FrameHeader, Need, PacketHead, Start};
 
 /// Ten minutes at 25 frames a second, a key frame each ten seconds, two B pictures between references.
@@ -26,6 +28,7 @@ fn head(pts: i64, start: Start, need: Need) -> PacketHead {
             field: Field::Frame,
             resilient: false,
         },
+        coded: Coded::Unknown,
     }
 }
 
@@ -70,7 +73,7 @@ fn plan(stream: &[PacketHead], index: &Index, wants: Vec<Want>) -> (Vec<SeekRun>
     loop {
         match planner.step(ahead) {
             Step::More if at < stream.len() => {
-                planner.feed(stream[at]);
+                planner.feed(stream[at].clone());
                 (at, fed) = (at + 1, fed + 1);
             }
             Step::More => planner.end(),
@@ -123,9 +126,9 @@ fn needed(c: &mut Criterion) {
     layered.iter_mut().enumerate().skip(1).for_each(|(place, head)| head.header.need = layer(place));
     let mut group = c.benchmark_group("needed");
     for (name, heads) in [("a GOP of 250 with B pictures", &flagged), ("a GOP of 250 in layers", &layered)] {
-        let sent = closure::needed(heads, &[120, 249]);
-        assert!(sent.iter().any(|sent| !sent), "{name}: something is left out");
-        group.bench_function(name, |b| b.iter(|| closure::needed(black_box(heads), &[120, 249])));
+        let sent = closure::select(heads, &[120, 249]).sent;
+        assert!(sent.contains(&Sent::No), "{name}: something is left out");
+        group.bench_function(name, |b| b.iter(|| closure::select(black_box(heads), &[120, 249])));
     }
     group.finish();
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::points::PointArgs;
 use super::{Global, exit, points, report, say};
+use crate::engine::capture::closure::Sent;
 use crate::engine::capture::plan::SeekRun;
+use crate::engine::capture::references::Unfit;
 use crate::engine::media::source::warm_up;
 use crate::engine::run::survey;
 use crate::engine::wishes::Wishes;
@@ -93,9 +95,13 @@ fn describe(run: &SeekRun, wishes: &Wishes, facts: &MediaFacts) -> Value {
     let origin = Seconds::of_pts(facts.start_pts, facts.time_base);
     let packets: Vec<Value> = (0..run.heads.len())
         .map(|n| {
-            let head = run.heads[n];
-            json!({"n": n, "pts": head.pts, "dts": head.dts, "size": head.size, "key": head.header.key,
-                   "sent": run.sent[n], "why": why(run, n)})
+            let head = &run.heads[n];
+            let mut packet = json!({"n": n, "pts": head.pts, "dts": head.dts, "size": head.size,
+                   "key": head.header.key, "sent": run.sent[n].any(), "why": why(run, n)});
+            if let Sent::Parts { bytes, .. } = &run.sent[n] {
+                packet["parts"] = json!(bytes);
+            }
+            packet
         })
         .collect();
     let targets: Vec<Value> = run
@@ -115,18 +121,22 @@ fn describe(run: &SeekRun, wishes: &Wishes, facts: &MediaFacts) -> Value {
         Start::After(frames) => format!("exact after {frames} frames"),
         Start::No => "no start".to_owned(),
     };
-    json!({"start": start, "targets": targets, "packets": packets})
+    let pictures: usize = run.sent.iter().zip(&run.heads).map(|(sent, head)| sent.pictures(head)).sum();
+    json!({"start": start, "targets": targets, "pictures": pictures,
+           "unfit": run.unfit.map(Unfit::name), "packets": packets})
 }
 
 /// Why a packet is sent or left out.
 fn why(run: &SeekRun, n: usize) -> &'static str {
-    let header = run.heads[n].header;
+    let header = &run.heads[n].header;
     if run.targets.iter().any(|t| (t.seq - run.first) as usize == n) {
         "target"
     } else if n == 0 {
         "start of the run"
-    } else if !run.sent[n] {
+    } else if !run.sent[n].any() {
         "nothing wanted refers to it"
+    } else if run.unfit.is_none() {
+        "a target depends on it"
     } else {
         match header.need {
             Need::Always => "later frames may refer to it",

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use super::capture::closure::Sent;
 use super::capture::plan::SeekRun;
 use super::ledger::Ledger;
-use super::media::decoder::{Decoded, Decoder, Received, Recipe};
+use super::media::decoder::{Decoded, Decoder, Received, Recipe, cut};
 use super::media::{Frame, Packet};
 use crate::model::job::{FailCode, Failure, Stage};
 use crate::model::media::Start;
@@ -151,11 +152,17 @@ impl Pass<'_> {
         let mut place = 0;
         while place < self.run.heads.len() && !self.places.is_empty() {
             let Some(packet) = packets.next()? else { break };
-            if self.trusting && !self.run.sent[place] {
+            let sent = if self.trusting { &self.run.sent[place] } else { &Sent::Whole };
+            if *sent == Sent::No {
                 ledger.packets_skipped.fetch_add(1, Ordering::Relaxed);
             } else {
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
-                let taken = ledger.charge(Stage::Decode, || decoder.send(packet, place as u64));
+                let pictures = sent.pictures(&self.run.heads[place]);
+                ledger.frames_decoded.fetch_add(pictures as u64, Ordering::Relaxed);
+                let taken = ledger.charge(Stage::Decode, || match sent {
+                    Sent::Parts { bytes, .. } => decoder.send(&mut cut(packet, bytes), place as u64),
+                    Sent::Whole | Sent::No => decoder.send(packet, place as u64),
+                });
                 if !taken && !self.is_forgiven(place) {
                     self.first_damage.get_or_insert("the decoder refuses a packet");
                 }
@@ -182,7 +189,6 @@ impl Pass<'_> {
         loop {
             match ledger.charge(Stage::Decode, || decoder.receive()) {
                 Received::Frame(Decoded { frame, number, damaged }) => {
-                    ledger.frames_decoded.fetch_add(1, Ordering::Relaxed);
                     let place = number.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
                     let forgiven = self.is_forgiven(place);
                     if damaged && !forgiven {

@@ -87,12 +87,12 @@ impl<'a, 'b> Again<'a, 'b> {
 
 impl Packets for Again<'_, '_> {
     fn rewind(&mut self) -> Result<(), Failure> {
-        let start = self.run.heads[0];
+        let start = &self.run.heads[0];
         self.reader.seek(start.pts.unwrap_or(0));
         let mut from_start = false;
         loop {
             match self.reader.next()? {
-                Some((packet, head)) if head == start => {
+                Some((packet, head)) if head == *start => {
                     self.current = packet;
                     self.left = self.run.heads.len();
                     return Ok(());

@@ -2,6 +2,7 @@
 //!
 //! Owns the facts that leave the FFmpeg fence. Never holds payload or pixels.
 
+use super::coded::Coded;
 use super::time::{Seconds, TimeBase};
 
 /// What opening and probing told about a video's medium; the `media` object of `grab --json`.
@@ -84,7 +85,7 @@ pub struct Timeline {
 }
 
 /// One packet without its payload, as the planner sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketHead {
     /// Presentation time in stream time base; none where the container has none.
     pub pts: Option<i64>,
@@ -94,6 +95,14 @@ pub struct PacketHead {
     /// Payload bytes.
     pub size: u32,
     pub header: FrameHeader,
+    pub coded: Coded,
+}
+
+impl PacketHead {
+    /// Coded pictures in the packet; the second field of one belongs to the packet before.
+    pub fn pictures(&self) -> usize {
+        if self.header.field == Field::Second { 0 } else { self.coded.pictures() }
+    }
 }
 
 /// What the codec's own headers say about a packet (PERFORMANCE rules S2, C, T3, T4).

@@ -3,6 +3,7 @@
 //! Owns the words (video, job, point, picture, sheet) and the exact arithmetic of media time.
 //! Never does IO, never knows a wire format, a row format or a pixel.
 
+pub mod coded;
 pub mod delivery;
 pub mod event;
 pub mod ids;

@@ -6,3 +6,5 @@ pub mod closure;
 pub mod entrance;
 pub mod plan;
 pub mod points;
+pub mod references;
+pub mod rule;

@@ -17,8 +17,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::closure;
+use super::closure::{self, Sent};
 use super::entrance::Entrance;
+use super::references::Unfit;
 use crate::model::limits::RUN_HEADS_MAX;
 use crate::model::media::{Ahead, Field, FrameHeader, PacketHead, Start};
 
@@ -55,8 +56,10 @@ pub struct SeekRun {
     pub exact_from: i64,
     /// The heads from `first` on, up to the last target (and its second field).
     pub heads: Vec<PacketHead>,
-    /// Whether the decoder sees each of them.
-    pub sent: Vec<bool>,
+    /// What the decoder sees of each.
+    pub sent: Vec<Sent>,
+    /// Why that follows from the codec's rule and not from the reference closure, if so.
+    pub unfit: Option<Unfit>,
     /// In decode order.
     pub targets: Vec<Target>,
 }
@@ -375,8 +378,8 @@ impl Planner {
             };
         };
         // Where a recovery point recovers slowly, the picture at it is not whole: the exact one is given.
-        let is_picture = |header: FrameHeader| !header.hidden && !matches!(header.start, Start::After(_));
-        if want.intra && is_picture(self.head(start.seq).header) {
+        let is_picture = |header: &FrameHeader| !header.hidden && !matches!(header.start, Start::After(_));
+        if want.intra && is_picture(&self.head(start.seq).header) {
             seq = start.seq;
         }
         self.assign(seq, start);
@@ -414,7 +417,7 @@ impl Planner {
         if self.pending.as_ref().is_some_and(|pending| pending.start != start.seq) {
             self.flush_pending();
         }
-        let head = *self.head(seq);
+        let head = self.head(seq).clone();
         let is_last = self.ended && !self.window.iter().any(|h| !h.header.hidden && h.pts > head.pts);
         let next = self.next;
         let exact_from = start.exact_from.unwrap_or(start.pts);
@@ -439,17 +442,25 @@ impl Planner {
         let pair = self.window.get(last + 1).is_some_and(|next| next.header.field == Field::Second);
         let to = last + usize::from(pair && self.window[last].header.field == Field::First);
         // One head more than is sent: the rule for VP9 looks at the frame after.
-        let mut heads: Vec<PacketHead> = self.window.iter().skip(from).take(to + 2 - from).copied().collect();
+        let mut heads: Vec<PacketHead> = self.window.iter().skip(from).take(to + 2 - from).cloned().collect();
         let indices: Vec<usize> = targets.iter().map(|t| (t.seq - pending.start) as usize).collect();
-        let mut sent = closure::needed(&heads, &indices);
+        let closure::Selection { mut sent, unfit } = closure::select(&heads, &indices);
         if let Some(second) = sent.get_mut(to - from) {
-            *second = true;
+            *second = Sent::Whole;
         }
         heads.truncate(to - from + 1);
         sent.truncate(heads.len());
         let start = heads[0].header.start;
         let exact_from = pending.exact_from;
-        self.ready.push_back(SeekRun { first: pending.start, start, exact_from, heads, sent, targets });
+        self.ready.push_back(SeekRun {
+            first: pending.start,
+            start,
+            exact_from,
+            heads,
+            sent,
+            unfit,
+            targets,
+        });
     }
 
     fn advance(&mut self) {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::coded::Coded;
 use crate::model::media::{FrameHeader, Need};
 
 /// (pts, start, hidden) in decode order.
@@ -22,6 +23,7 @@ fn head((pts, start, hidden): Row) -> PacketHead {
             field: Field::Frame,
             resilient: false,
         },
+        coded: Coded::Unknown,
     }
 }
 
@@ -82,7 +84,7 @@ fn drive(stream: &[Row], wants: &[i64], reorder: usize, container: Box) -> Outco
                 for target in &run.targets {
                     let place = first + (target.seq - run.first) as usize;
                     assert_eq!(target.head, head(stream[place]));
-                    assert!(run.sent[place - first]);
+                    assert!(run.sent[place - first].any());
                     for want in &target.wants {
                         let again = outcome.served.insert(*want, (stream[place].0, first));
                         assert!(again.is_none(), "served twice");

@@ -143,6 +143,16 @@ impl Decoder {
     }
 }
 
+/// A packet of these bytes of `packet`, `[from, to)` each; what lies outside is left out.
+pub fn cut(packet: &Packet, bytes: &[(u32, u32)]) -> Packet {
+    let data = packet.data().unwrap_or(&[]);
+    let part = |(from, to): &(u32, u32)| data.get(*from as usize..*to as usize).unwrap_or(&[]);
+    let joined: Vec<u8> = bytes.iter().flat_map(part).copied().collect();
+    let mut cut = Packet::copy(&joined);
+    cut.set_flags(packet.flags());
+    cut
+}
+
 /// Another handle on the same pixels.
 pub fn share(frame: &frame::Video) -> frame::Video {
     let mut other = frame::Video::empty();

@@ -210,13 +210,14 @@ impl Reader {
         let side = packet.side_data().find(|side| side.kind() == SideData::MatroskaBlockAdditional);
         let beside = side.as_ref().map(packet::SideData::data);
         let key = flags.contains(packet::Flags::KEY);
-        let header = self.headers.read(packet.data().unwrap_or(&[]), beside, key, hidden);
+        let (header, coded) = self.headers.read(packet.data().unwrap_or(&[]), beside, key, hidden);
         let head = PacketHead {
             pts: packet.pts(),
             dts: packet.dts(),
             duration: packet.duration().max(0),
             size: u32::try_from(packet.size()).unwrap_or(u32::MAX),
             header,
+            coded,
         };
         Ok(Some((packet, head)))
     }

@@ -9,6 +9,7 @@ mod nal;
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::codec::Parameters;
 
+use crate::model::coded::Coded;
 use crate::model::media::{Field, FrameHeader, Need, Start};
 
 /// A recovery that takes longer is not worth waiting for.
@@ -97,7 +98,14 @@ impl Headers {
     }
 
     /// Reads one packet. `beside` is what the container puts at its side; `key` and `hidden` are its flags.
-    pub fn read(&mut self, data: &[u8], beside: Option<&[u8]>, key: bool, hidden: bool) -> FrameHeader {
+    pub fn read(
+        &mut self,
+        data: &[u8],
+        beside: Option<&[u8]>,
+        key: bool,
+        hidden: bool,
+    ) -> (FrameHeader, Coded) {
+        let mut coded = Coded::Unknown;
         let mut header = FrameHeader {
             start: Start::No,
             key,
@@ -163,13 +171,13 @@ impl Headers {
                     }
                 }
             }
-            Kind::Av1(parser) => parser.read(data, &mut header),
+            Kind::Av1(parser) => coded = parser.read(data, &mut header),
             Kind::Intra => {
                 header.start = Start::Clean;
                 header.need = Need::Target;
             }
             Kind::Unknown => {}
         }
-        header
+        (header, coded)
     }
 }

@@ -8,7 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cros_codecs::codec::av1::parser as av1;
 use cros_codecs::codec::vp9::parser as vp9;
 
+use crate::model::coded::{Av1Frame, Coded};
 use crate::model::media::{FrameHeader, Need, Start};
+
+/// primary_ref_frame of a frame that takes nothing over (AV1, 3).
+const PRIMARY_REF_NONE: u32 = 7;
 
 /// Reads VP9 packets.
 pub struct Vp9 {
@@ -78,30 +82,32 @@ impl Av1 {
         this
     }
 
-    /// Fills in start and need.
-    pub fn read(&mut self, data: &[u8], header: &mut FrameHeader) {
+    /// Fills in start and need, and tells the unit's frames.
+    pub fn read(&mut self, data: &[u8], header: &mut FrameHeader) -> Coded {
         if header.key {
             self.sound = true;
         }
-        let facts = if self.sound { self.unit(data) } else { None };
-        let Some(facts) = facts else {
+        let frames = if self.sound { self.unit(data) } else { None };
+        let Some(unit) = frames else {
             self.sound = false;
             header.start = if header.key { Start::Clean } else { Start::No };
-            return;
+            return Coded::Unknown;
         };
-        if facts.shown_key {
+        if unit.shown_key {
             header.start = Start::Clean;
         }
-        if facts.frames > 0 && !facts.refreshes {
+        // A shown existing frame costs nothing and is never left out.
+        if !unit.frames.is_empty() && unit.frames.iter().all(|f| f.shows.is_none() && f.fills == 0) {
             header.need = Need::Target;
         }
+        if unit.layers { Coded::Unknown } else { Coded::Av1(unit.frames.into()) }
     }
 
-    fn unit(&mut self, data: &[u8]) -> Option<UnitFacts> {
+    fn unit(&mut self, data: &[u8]) -> Option<Unit> {
         let parser = &mut self.parser;
-        let facts = catch_unwind(AssertUnwindSafe(|| read_unit(parser, data)));
-        match facts {
-            Ok(Ok(facts)) => Some(facts),
+        let unit = catch_unwind(AssertUnwindSafe(|| read_unit(parser, data)));
+        match unit {
+            Ok(Ok(unit)) => Some(unit),
             Ok(Err(_)) => None,
             Err(_) => {
                 self.parser = av1::Parser::default();
@@ -112,18 +118,20 @@ impl Av1 {
 }
 
 #[derive(Default)]
-struct UnitFacts {
-    frames: u32,
+struct Unit {
+    frames: Vec<Av1Frame>,
     /// A key frame that is shown where it stands.
     shown_key: bool,
-    /// Some frame may be referred to later; a shown existing frame costs nothing and is never left out.
-    refreshes: bool,
+    /// Layers or operating points: what is shown depends on which of them the decoder was asked for.
+    layers: bool,
 }
 
-fn read_unit(parser: &mut av1::Parser, data: &[u8]) -> Result<UnitFacts, String> {
-    let mut facts = UnitFacts::default();
+fn read_unit(parser: &mut av1::Parser, data: &[u8]) -> Result<Unit, String> {
+    let mut unit = Unit::default();
     let mut rest = data;
     while !rest.is_empty() {
+        let place = |rest: &[u8]| u32::try_from(data.len() - rest.len()).map_err(|e| e.to_string());
+        let from = place(rest)?;
         let obu = match parser.read_obu(rest)? {
             av1::ObuAction::Process(obu) => obu,
             av1::ObuAction::Drop(bytes) => {
@@ -132,18 +140,54 @@ fn read_unit(parser: &mut av1::Parser, data: &[u8]) -> Result<UnitFacts, String>
             }
         };
         rest = rest.get(obu.bytes_used..).unwrap_or(&[]);
+        let to = place(rest)?;
+        unit.layers |= obu.header.extension_flag;
         let header = match parser.parse_obu(obu)? {
             av1::ParsedObu::Frame(frame) => frame.header,
             av1::ParsedObu::FrameHeader(header) => header,
+            av1::ParsedObu::SequenceHeader(sequence) => {
+                unit.layers |= sequence.operating_points_cnt_minus_1 > 0;
+                continue;
+            }
+            av1::ParsedObu::TileGroup(_) | av1::ParsedObu::RedundantFrameHeader => {
+                if let Some(frame) = unit.frames.last_mut() {
+                    frame.to = to;
+                }
+                continue;
+            }
             _ => continue,
         };
-        facts.frames += 1;
         let key = header.frame_type == av1::FrameType::KeyFrame;
-        facts.shown_key |= key && header.show_frame && !header.show_existing_frame;
-        facts.refreshes |= header.show_existing_frame || header.refresh_frame_flags != 0;
+        unit.shown_key |= key && header.show_frame && !header.show_existing_frame;
+        unit.frames.push(frame(&header, from, to));
         parser.ref_frame_update(&header)?;
     }
-    Ok(facts)
+    Ok(unit)
+}
+
+fn frame(header: &av1::FrameHeaderObu, from: u32, to: u32) -> Av1Frame {
+    let fills = (header.refresh_frame_flags & 0xff) as u8;
+    if header.show_existing_frame {
+        let fills = if header.frame_type == av1::FrameType::KeyFrame { fills } else { 0 };
+        return Av1Frame {
+            from,
+            to,
+            shows: Some(header.frame_to_show_map_idx),
+            reads: 0,
+            fills,
+            shown: false,
+        };
+    }
+    let is_intra = matches!(header.frame_type, av1::FrameType::KeyFrame | av1::FrameType::IntraOnlyFrame);
+    let reads = if is_intra && header.primary_ref_frame == PRIMARY_REF_NONE {
+        0
+    } else if header.frame_refs_short_signaling || is_intra {
+        // The references follow from the order hints of all slots, or from lists that are not told.
+        0xff
+    } else {
+        header.ref_frame_idx.iter().fold(0, |bits, slot| bits | 1 << (slot & 7))
+    };
+    Av1Frame { from, to, shows: None, reads, fills, shown: header.show_frame }
 }
 
 #[cfg(test)]

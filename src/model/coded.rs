@@ -1,0 +1,41 @@
+//! The coded pictures of a packet, as far as telling who may refer to whom needs them. *Pure.*
+//!
+//! Owns the plain facts of slice and frame headers. Never interprets them: `engine/capture/references` does.
+
+use std::sync::Arc;
+
+/// What a packet's headers tell of references. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Coded {
+    /// Nothing: only the codec's own rule (`Need`) holds.
+    #[default]
+    Unknown,
+    /// A temporal unit: its frames, hidden ones included, in decode order.
+    Av1(Arc<[Av1Frame]>),
+}
+
+impl Coded {
+    /// Coded pictures in the packet: one where nothing is told. To show one of before is to code none.
+    pub fn pictures(&self) -> usize {
+        match self {
+            Coded::Unknown => 1,
+            Coded::Av1(frames) => frames.iter().filter(|frame| frame.shows.is_none()).count(),
+        }
+    }
+}
+
+/// A frame of AV1, or the header that shows one of before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Av1Frame {
+    /// Where its units (header, tile groups) lie in the packet, bytes.
+    pub from: u32,
+    pub to: u32,
+    /// A frame of before is shown (show_existing_frame): its slot. Nothing is decoded.
+    pub shows: Option<u8>,
+    /// Slots that it may read (ref_frame_idx), a bit each; all of them where they are told by order hints alone.
+    pub reads: u8,
+    /// Slots that it fills (refresh_frame_flags), a bit each.
+    pub fills: u8,
+    /// It is shown where it stands.
+    pub shown: bool,
+}
