@@ -89,7 +89,7 @@ fn plan(stream: &[PacketHead], index: &Index, wants: Vec<Want>) -> (Vec<SeekRun>
 }
 
 fn wants(count: i64) -> Vec<Want> {
-    (0..count).map(|n| Want { pts: n * FRAMES / count + 137, intra: false }).collect()
+    (0..count).map(|n| Want { pts: n * FRAMES / count + 137, intra: false, slack: 0 }).collect()
 }
 
 fn planning(c: &mut Criterion) {

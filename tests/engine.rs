@@ -47,6 +47,7 @@ fn batch(times: &[i64]) -> VideoBatch {
         sprite: None,
         keep_pictures: true,
         frame_md5: false,
+        tolerance_ms: 0,
     };
     let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
     VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX }

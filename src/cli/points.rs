@@ -116,6 +116,7 @@ impl PointArgs {
                 FrameTypeArg::Normal => FrameType::Normal,
                 FrameTypeArg::Intra => FrameType::Intra,
             },
+            tolerance_ms: self.tolerance_ms,
             sprite,
             keep_pictures,
             frame_md5: pictures.is_some_and(|p| p.frame_md5),

@@ -162,7 +162,10 @@ impl<'a> Develop<'a> {
         if let Some((_, _, layout)) = &layout {
             make((layout.cell_width, layout.cell_height))?;
         }
-        self.say(Message::Shown { point: asker.point, shown: shown(exposure, asker.asked_ms, told) });
+        self.say(Message::Shown {
+            point: asker.point,
+            shown: shown(exposure, asker.asked_ms, spec.tolerance_ms, told),
+        });
         if asker.picture {
             let Some(Ok(picture)) = pictures.get(&size) else { return Err(bug("a picture was not made")) };
             let image = images
@@ -254,12 +257,12 @@ impl<'a> Develop<'a> {
 }
 
 /// What is true about a point's picture.
-fn shown(exposure: Exposure, asked_ms: i64, (width, height): (u32, u32)) -> Shown {
+fn shown(exposure: Exposure, asked_ms: i64, tolerance_ms: u32, (width, height): (u32, u32)) -> Shown {
     let at = |pts: i64| Seconds::of_pts(pts, exposure.time_base).minus(exposure.origin);
     let asked = Seconds::of_ms(asked_ms);
     let status = if exposure.damaged {
         PointStatus::Concealed
-    } else if asked < at(exposure.pts) {
+    } else if at(exposure.pts).minus(asked) > Seconds::of_ms(i64::from(tolerance_ms)) {
         PointStatus::FirstFrame
     } else if exposure.is_last && asked >= at(exposure.pts.saturating_add(exposure.length.max(1))) {
         PointStatus::LastFrame

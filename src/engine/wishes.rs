@@ -61,6 +61,7 @@ impl Wishes {
                 let want = Want {
                     pts: pts_at(point.asked_ms, timeline.origin, timeline.time_base),
                     intra: wish.spec.frame_type == FrameType::Intra,
+                    slack: Seconds::of_ms(i64::from(wish.spec.tolerance_ms)).floor_pts(timeline.time_base),
                 };
                 let asker = Asker { point: PointKey { job, asked }, asked_ms: point.asked_ms, picture, cell };
                 wanted.entry(want).or_default().push(asker);
@@ -122,6 +123,7 @@ mod tests {
                 }),
                 keep_pictures: true,
                 frame_md5: false,
+                tolerance_ms: 0,
             },
             pictures_done: vec![],
             sheets_done: vec![],
@@ -142,7 +144,7 @@ mod tests {
     fn points_of_several_jobs_share_a_want() {
         let w = wishes(vec![job(&[1000, 1010], None), job(&[1000], None)]);
         // 1.0 s and 1.01 s after an origin of 0.5 s lie in the same pts unit.
-        assert_eq!(w.wants, [Want { pts: 37, intra: false }]);
+        assert_eq!(w.wants, [Want { pts: 37, intra: false, slack: 0 }]);
         assert_eq!(w.askers[0].len(), 3);
     }
 

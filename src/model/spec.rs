@@ -11,6 +11,8 @@ pub struct SnapshotSpec {
     /// JPEG quality, 1 to 100.
     pub quality: u8,
     pub frame_type: FrameType,
+    /// A frame that begins at most so long before or after an instant may serve it, if it is cheaper.
+    pub tolerance_ms: u32,
     pub sprite: Option<SpriteSpec>,
     /// True when each picture is delivered as an image of its own (not `KeepCellPic=delete`).
     pub keep_pictures: bool,
@@ -26,6 +28,7 @@ impl SnapshotSpec {
             size: AskedSize::default(),
             quality: 85,
             frame_type: FrameType::Normal,
+            tolerance_ms: 0,
             sprite: None,
             keep_pictures: true,
             frame_md5: false,

@@ -167,6 +167,7 @@ mod tests {
                 size: AskedSize::default(),
                 quality: 90,
                 frame_type: FrameType::Normal,
+                tolerance_ms: 0,
                 sprite: None,
                 keep_pictures: true,
                 frame_md5: false,

@@ -64,6 +64,7 @@ pub fn batch(engine: u8) -> VideoBatch {
         sprite: None,
         keep_pictures: true,
         frame_md5: false,
+        tolerance_ms: 0,
     };
     let job = BatchJob { spec, pictures_done: vec![7], sheets_done: Vec::new(), points_failed: Vec::new() };
     VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 36_000_000 }

@@ -32,6 +32,7 @@ async fn a_submitted_job_is_there_as_sent() {
             }),
             keep_pictures: false,
             frame_md5: true,
+            tolerance_ms: 0,
         },
     ];
     for (i, spec) in specs.into_iter().enumerate() {

@@ -8,3 +8,4 @@ pub mod plan;
 pub mod points;
 pub mod references;
 pub mod rule;
+pub mod tolerance;

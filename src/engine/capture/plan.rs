@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::closure::{self, Sent};
 use super::entrance::Entrance;
 use super::references::Unfit;
+use super::tolerance::{self, Candidate};
 use crate::model::limits::RUN_HEADS_MAX;
 use crate::model::media::{Ahead, Field, FrameHeader, PacketHead, Start};
 
@@ -33,6 +34,15 @@ pub struct Want {
     pub pts: i64,
     /// The nearest key frame at or before it serves, instead of the exact frame.
     pub intra: bool,
+    /// Any frame whose pts is at most so far from `pts` may serve too, if it is cheaper.
+    pub slack: i64,
+}
+
+impl Want {
+    /// The greatest pts of a frame that may serve.
+    fn reach(self) -> i64 {
+        self.pts.saturating_add(self.slack)
+    }
 }
 
 /// A frame to deliver.
@@ -220,7 +230,7 @@ impl Planner {
         if head.header.field != Field::Second {
             self.count_recovery(pts, &head.header);
         }
-        let is_later = self.next_want().is_some_and(|want| pts > want.pts);
+        let is_later = self.next_want().is_some_and(|want| pts > want.reach());
         if head.header.start != Start::No {
             if self.starts.is_empty() {
                 self.later = 0;
@@ -382,6 +392,7 @@ impl Planner {
         if want.intra && is_picture(&self.head(start.seq).header) {
             seq = start.seq;
         }
+        let (seq, start) = self.cheapest(want, seq, start);
         self.assign(seq, start);
         Settled::Yes
     }
@@ -406,6 +417,36 @@ impl Planner {
             }
         }
         best.and_then(|(_, seq, start)| Some((seq, start?)))
+    }
+
+    /// Of the frames that may serve `want`, the cheapest; `seq` is the frame of the instant itself.
+    fn cheapest(&self, want: Want, seq: u64, start: Entrance) -> (u64, Entrance) {
+        if want.slack == 0 || want.intra {
+            return (seq, start);
+        }
+        let candidates: Vec<Candidate> = (self.base..)
+            .zip(&self.window)
+            .filter(|(_, head)| !head.header.hidden && head.header.field != Field::Second)
+            .filter_map(|(at, head)| {
+                let pts = head.pts?;
+                let off = if at == seq { 0 } else { pts.abs_diff(want.pts).max(1) };
+                let start = self.start_for(at, pts).filter(|_| off <= want.slack.unsigned_abs())?;
+                let (place, start) = ((at - self.base) as usize, (start.seq - self.base) as usize);
+                Some(Candidate { place, start, off })
+            })
+            .collect();
+        let heads: Vec<PacketHead> = self.window.iter().cloned().collect();
+        let (from, along) = match &self.pending {
+            Some(pending) => (pending.start, pending.targets.keys().copied().collect()),
+            None => (self.base, Vec::new()),
+        };
+        let along: Vec<usize> = along.into_iter().map(|seq: u64| (seq - self.base) as usize).collect();
+        let best = tolerance::cheapest(&heads, &candidates, (from - self.base) as usize, &along);
+        let found = best.and_then(|c| {
+            let seq = self.base + c.place as u64;
+            Some((seq, self.start_for(seq, self.head(seq).pts?)?))
+        });
+        found.unwrap_or((seq, start))
     }
 
     /// The last usable start at or before `seq` in decode order from which `pts` is exact.
@@ -471,7 +512,7 @@ impl Planner {
         self.later = self
             .window
             .iter()
-            .filter(|head| next.zip(head.pts).is_some_and(|(want, pts)| pts > want.pts))
+            .filter(|head| next.zip(head.pts).is_some_and(|(want, pts)| pts > want.reach()))
             .count();
     }
 

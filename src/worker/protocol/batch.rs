@@ -96,6 +96,7 @@ fn write_spec(w: &mut Writer, spec: &SnapshotSpec) {
     write_size(w, spec.size);
     w.u8(spec.quality);
     w.bool(spec.frame_type == FrameType::Intra);
+    w.u32(spec.tolerance_ms);
     w.option(spec.sprite.as_ref(), |w, sprite| {
         write_size(w, sprite.cell);
         w.u32(sprite.columns);
@@ -122,6 +123,7 @@ fn read_spec(r: &mut Reader<'_>) -> Result<SnapshotSpec, Malformed> {
         size: read_size(r)?,
         quality: r.u8()?,
         frame_type: if r.bool("frame type")? { FrameType::Intra } else { FrameType::Normal },
+        tolerance_ms: r.u32()?,
         sprite: r.option(|r| {
             Ok(SpriteSpec {
                 cell: read_size(r)?,
@@ -157,6 +159,7 @@ mod tests {
             size: AskedSize::default(),
             quality: 85,
             frame_type: FrameType::Normal,
+            tolerance_ms: 0,
             sprite: None,
             keep_pictures: false,
             frame_md5: false,

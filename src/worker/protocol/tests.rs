@@ -161,10 +161,19 @@ fn spec() -> impl Strategy<Value = SnapshotSpec> {
             color,
         },
     ));
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<u32>());
     (points, size(), any::<u8>(), sprite, flags).prop_map(|(points, size, quality, sprite, flags)| {
         let frame_type = if flags.0 { FrameType::Intra } else { FrameType::Normal };
-        SnapshotSpec { points, size, quality, frame_type, sprite, keep_pictures: flags.1, frame_md5: flags.2 }
+        SnapshotSpec {
+            points,
+            size,
+            quality,
+            frame_type,
+            tolerance_ms: flags.3,
+            sprite,
+            keep_pictures: flags.1,
+            frame_md5: flags.2,
+        }
     })
 }
 
@@ -325,6 +334,7 @@ fn a_probe_is_the_smallest_batch_and_is_read() {
         size: AskedSize::default(),
         quality: 85,
         frame_type: FrameType::Normal,
+        tolerance_ms: 0,
         sprite: None,
         keep_pictures: false,
         frame_md5: false,
@@ -422,6 +432,7 @@ fn the_smallest_batch_comes_back() {
         size: AskedSize::default(),
         quality: 85,
         frame_type: FrameType::Normal,
+        tolerance_ms: 0,
         sprite: None,
         keep_pictures: false,
         frame_md5: false,

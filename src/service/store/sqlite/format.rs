@@ -19,6 +19,8 @@ struct SpecRow {
     quality: u8,
     #[serde(default)]
     frame_type: FrameTypeRow,
+    #[serde(default)]
+    tolerance_ms: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sprite: Option<SpriteRow>,
     #[serde(default = "kept")]
@@ -85,6 +87,7 @@ pub(super) fn spec_text(spec: &SnapshotSpec) -> Result<String, serde_json::Error
             FrameType::Normal => FrameTypeRow::Normal,
             FrameType::Intra => FrameTypeRow::Intra,
         },
+        tolerance_ms: spec.tolerance_ms,
         sprite: spec.sprite.as_ref().map(|sprite| SpriteRow {
             cell_width: sprite.cell.width,
             cell_height: sprite.cell.height,
@@ -123,6 +126,7 @@ pub(super) fn spec_of(text: &str) -> Result<SnapshotSpec, serde_json::Error> {
             FrameTypeRow::Normal => FrameType::Normal,
             FrameTypeRow::Intra => FrameType::Intra,
         },
+        tolerance_ms: row.tolerance_ms,
         sprite: row.sprite.map(|sprite| SpriteSpec {
             cell: AskedSize { width: sprite.cell_width, height: sprite.cell_height },
             columns: sprite.columns,
@@ -208,9 +212,10 @@ mod tests {
         fn every_spec_survives_its_row(
             points in points(), size in size(), quality in any::<u8>(), intra in any::<bool>(),
             sprite in prop::option::of(sprite()), keep_pictures in any::<bool>(), frame_md5 in any::<bool>(),
+            tolerance_ms in any::<u32>(),
         ) {
             let frame_type = if intra { FrameType::Intra } else { FrameType::Normal };
-            let spec = SnapshotSpec { points, size, quality, frame_type, sprite, keep_pictures, frame_md5 };
+            let spec = SnapshotSpec { points, size, quality, frame_type, tolerance_ms, sprite, keep_pictures, frame_md5 };
             let text = spec_text(&spec).expect("a spec has a text");
             prop_assert_eq!(spec_of(&text).expect("the text parses"), spec);
         }
