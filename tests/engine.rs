@@ -68,3 +68,32 @@ fn a_panic_costs_the_point_that_meets_it() {
         assert_eq!(receiver.images.into_inner().expect("whole").len(), 5, "{threads} threads");
     }
 }
+
+/// Counts pictures.
+#[derive(Default)]
+struct Count(Mutex<Vec<ImageKind>>);
+
+impl Deliver for Count {
+    fn deliver(&self, message: Message) -> Result<(), Gone> {
+        if let Message::Image(image) = message {
+            self.0.lock().expect("whole").push(image.kind);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_budget_of_one_picture_is_enough() {
+    warm_up();
+    let clip = clips::short();
+    let mut batch = batch(&[0, 500, 1000, 1040, 1500, 2700, 3999]);
+    // At source size; one picture in the making is counted with six bytes a pixel.
+    batch.jobs[0].spec.size = AskedSize::default();
+    for (threads, bytes) in [(1, 640 * 360 * 6), (8, 640 * 360 * 6), (1, 0), (2, 1)] {
+        let count = Count::default();
+        let source = Source::Fd(OwnedFd::from(File::open(&clip).expect("the clip")));
+        let (ended, _) = run(&batch, source, Grant { threads, bytes }, &count);
+        assert_eq!(ended, Ended::Done);
+        assert_eq!(count.0.lock().expect("whole").len(), 7, "{threads} threads, {bytes} bytes");
+    }
+}

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::points::{PictureArgs, PointArgs};
 use super::{Global, exit, points, report, say};
+use crate::engine::ledger::SentPacket;
 use crate::engine::media::source::warm_up;
-use crate::engine::run::run_with_frame_threads;
+use crate::engine::run::{Manner, run_in};
 use crate::model::delivery::{Deliver, Gone, Message, Planned};
 use crate::model::job::{Ended, Failure, Grant, Stats};
 use crate::model::snapshot::{EncodedImage, ImageKind, Shown};
@@ -41,6 +42,9 @@ pub struct Args {
     /// Print one JSON object instead of lines
     #[arg(long)]
     pub json: bool,
+    /// Tell every packet that a decoder was given, to be held against `plan --json`
+    #[arg(long, requires = "json")]
+    pub sent: bool,
 }
 
 /// `--backend`.
@@ -74,8 +78,8 @@ pub fn run(_global: &Global, args: Args) -> u8 {
     let threads = args.threads.unwrap_or_else(|| args.points.most().clamp(1, cores.min(16)));
     let album = Album::new(&args.out, !args.json && std::io::stderr().is_terminal());
     let grant = Grant { threads, bytes: GRAB_BYTES };
-    let frame_threads = args.threads.unwrap_or(1);
-    let (ended, stats) = run_with_frame_threads(&batch, source, grant, frame_threads, &album);
+    let manner = Manner { frame_threads: args.threads.unwrap_or(1), sent: args.sent.then(Mutex::default) };
+    let (ended, stats) = run_in(&manner, &batch, source, grant, &album);
     let pages = album.close();
     match (ended, &pages.planned) {
         (Ended::Failed(failure), None) => fault(&args, &failure),
@@ -83,7 +87,8 @@ pub fn run(_global: &Global, args: Args) -> u8 {
             if let Ended::Failed(failure) = &ended {
                 say::complain(format_args!("{}: {failure}", args.file.display()));
             }
-            finish(&args, &pages, planned.as_ref(), &stats)
+            let sent = manner.sent.and_then(|sent| sent.into_inner().ok());
+            finish(&args, &pages, planned.as_ref(), &stats, sent.as_deref())
         }
     }
 }
@@ -96,7 +101,13 @@ fn fault(args: &Args, failure: &Failure) -> u8 {
     points::fault(&args.file, failure)
 }
 
-fn finish(args: &Args, pages: &Pages, planned: Option<&Planned>, stats: &Stats) -> u8 {
+fn finish(
+    args: &Args,
+    pages: &Pages,
+    planned: Option<&Planned>,
+    stats: &Stats,
+    sent: Option<&[SentPacket]>,
+) -> u8 {
     let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p, args.pictures.sprite.is_some()));
     let made = pictures.iter().filter(|(good, _)| *good).count();
     if args.json {
@@ -108,6 +119,9 @@ fn finish(args: &Args, pages: &Pages, planned: Option<&Planned>, stats: &Stats) 
         });
         if args.pictures.sprite.is_some() {
             object["sheets"] = sheets(pages);
+        }
+        if let Some(sent) = sent {
+            object["sent"] = sent.iter().map(report::sent).collect();
         }
         say!("{object}");
     } else {

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::engine::ledger::SentPacket;
 use crate::model::job::Stats;
 use crate::model::media::MediaFacts;
 use crate::model::snapshot::Shown;
@@ -42,6 +43,11 @@ pub fn shown(shown: &Shown) -> Map<String, Value> {
         object.insert("frame_md5".into(), json!(hex(&md5)));
     }
     object
+}
+
+/// One packet as a decoder was given it: its run (the pts that it begins with, `null` in a linear walk), its place.
+pub fn sent(sent: &SentPacket) -> Value {
+    json!({"run": sent.run, "n": sent.place, "bytes": sent.bytes, "md5": hex(&sent.md5)})
 }
 
 /// The `stats` object.

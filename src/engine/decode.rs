@@ -100,7 +100,7 @@ pub fn decode_run(
     run: &SeekRun,
     packets: &mut dyn Packets,
     decoders: &Decoders<'_>,
-    ledger: &Ledger,
+    ledger: &Ledger<'_>,
     deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
 ) -> Outcome {
     let places = run.targets.iter().enumerate().map(|(i, t)| ((t.seq - run.first) as usize, i)).collect();
@@ -146,7 +146,7 @@ impl Pass<'_> {
         &mut self,
         decoder: &mut Decoder,
         packets: &mut dyn Packets,
-        ledger: &Ledger,
+        ledger: &Ledger<'_>,
         deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
     ) -> Result<(), Failure> {
         let mut place = 0;
@@ -159,10 +159,13 @@ impl Pass<'_> {
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
                 let pictures = sent.pictures(&self.run.heads[place]);
                 ledger.frames_decoded.fetch_add(pictures as u64, Ordering::Relaxed);
-                let taken = ledger.charge(Stage::Decode, || match sent {
-                    Sent::Parts { bytes, .. } => decoder.send(&mut cut(packet, bytes), place as u64),
-                    Sent::Whole | Sent::No => decoder.send(packet, place as u64),
-                });
+                let mut part = None;
+                let given = match sent {
+                    Sent::Parts { bytes, .. } => part.insert(cut(packet, bytes)),
+                    Sent::Whole | Sent::No => packet,
+                };
+                ledger.note_sent(self.run.heads[0].pts, place, given.data().unwrap_or(&[]));
+                let taken = ledger.charge(Stage::Decode, || decoder.send(given, place as u64));
                 if !taken && !self.is_forgiven(place) {
                     self.first_damage.get_or_insert("the decoder refuses a packet");
                 }
@@ -183,7 +186,7 @@ impl Pass<'_> {
     fn receive(
         &mut self,
         decoder: &mut Decoder,
-        ledger: &Ledger,
+        ledger: &Ledger<'_>,
         deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
     ) {
         loop {

@@ -43,7 +43,7 @@ pub struct Exposure {
 pub struct Develop<'a> {
     batch: &'a VideoBatch,
     look: &'a StreamLook,
-    ledger: &'a Ledger,
+    ledger: &'a Ledger<'a>,
     out: &'a dyn Deliver,
     makers: Mutex<Vec<PictureMaker>>,
     encoders: Mutex<Vec<Jpeg>>,
@@ -65,7 +65,7 @@ impl<'a> Develop<'a> {
         batch: &'a VideoBatch,
         wishes: &Wishes,
         look: &'a StreamLook,
-        ledger: &'a Ledger,
+        ledger: &'a Ledger<'a>,
         out: &'a dyn Deliver,
     ) -> Develop<'a> {
         let sheets = wishes

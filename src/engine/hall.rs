@@ -30,7 +30,7 @@ pub struct Hall<'e> {
     pub frame_length: Seconds,
     pub decoders: &'e Decoders<'e>,
     pub develop: &'e Develop<'e>,
-    pub ledger: &'e Ledger,
+    pub ledger: &'e Ledger<'e>,
     pub grant: Grant,
 }
 

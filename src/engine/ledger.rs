@@ -2,16 +2,31 @@
 //!
 //! Owns the counters and the CPU clocks of the stages. Never decides anything.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use md5::{Digest, Md5};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::model::job::{Stage, StagesUs, Stats};
 
+/// One packet as a decoder was given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentPacket {
+    /// The pts of the packet that its run begins with; none in a linear walk.
+    pub run: Option<i64>,
+    /// Its place in the run, from 0.
+    pub place: usize,
+    /// Bytes given, and their MD5.
+    pub bytes: usize,
+    pub md5: [u8; 16],
+}
+
 /// The counters of one walk.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct Ledger<'n> {
+    sent: Option<&'n Mutex<Vec<SentPacket>>>,
     began: Instant,
     cpu_at_start_us: u64,
     pub seek_runs: AtomicU64,
@@ -35,10 +50,16 @@ fn micros(clock: ClockId) -> u64 {
     u64::try_from(at.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(at.tv_nsec).unwrap_or(0) / 1_000
 }
 
-impl Ledger {
+impl<'n> Ledger<'n> {
     /// Counting begins now.
-    pub fn new() -> Ledger {
+    pub fn new() -> Ledger<'n> {
+        Ledger::noting(None)
+    }
+
+    /// Counting begins now; what a decoder is given goes to `sent` too.
+    pub fn noting(sent: Option<&'n Mutex<Vec<SentPacket>>>) -> Ledger<'n> {
         Ledger {
+            sent,
             began: Instant::now(),
             cpu_at_start_us: micros(ClockId::ProcessCPUTime),
             seek_runs: AtomicU64::new(0),
@@ -50,6 +71,12 @@ impl Ledger {
             opens: AtomicU64::new(0),
             stages_us: [const { AtomicU64::new(0) }; Stage::ALL.len()],
         }
+    }
+
+    /// A decoder is given `data` as the packet at `place` of the run that begins at pts `run`.
+    pub fn note_sent(&self, run: Option<i64>, place: usize, data: &[u8]) {
+        let Some(mut sent) = self.sent.and_then(|sent| sent.lock().ok()) else { return };
+        sent.push(SentPacket { run, place, bytes: data.len(), md5: Md5::digest(data).into() });
     }
 
     /// Runs `work` and charges its thread's CPU time to `stage`.
@@ -85,8 +112,8 @@ impl Ledger {
     }
 }
 
-impl Default for Ledger {
-    fn default() -> Ledger {
+impl Default for Ledger<'_> {
+    fn default() -> Self {
         Ledger::new()
     }
 }

@@ -36,7 +36,7 @@ pub struct Seen {
 pub fn walk(
     reader: &mut Reader,
     decoders: &Decoders<'_>,
-    ledger: &Ledger,
+    ledger: &Ledger<'_>,
     wants: &[i64],
     counting: bool,
     deliver: &mut dyn FnMut(usize, &Seen) -> bool,
@@ -55,6 +55,7 @@ pub fn walk(
                 }
                 walk.heads.insert(number, (head.pts, head.duration, head.header.key));
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
+                ledger.note_sent(None, number as usize, packet.data().unwrap_or(&[]));
                 ledger.charge(Stage::Decode, || decoder.send(&mut packet, number));
                 number += 1;
             }

@@ -9,6 +9,7 @@
 //!
 //! Owns the order of things. Never touches FFmpeg itself, never knows who listens.
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::capture::points;
@@ -16,7 +17,7 @@ use super::decode::Decoders;
 use super::develop::Develop;
 use super::guard::guarded;
 use super::hall::Hall;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, SentPacket};
 use super::media::{log, probe};
 use super::walk::{Survey, Walker};
 use super::wishes::Wishes;
@@ -29,24 +30,34 @@ use crate::model::time::Seconds;
 /// Serves every point of `batch`. Everything that is made or decided goes to `out`; what is missing when it
 /// ends is again a batch.
 pub fn run(batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
-    run_with_frame_threads(batch, source, grant, 1, out)
+    run_in(&Manner::default(), batch, source, grant, out)
 }
 
-/// As `run`; a walk for a single instant, which has no runs to share out, may decode with `frame_threads`. They
-/// cost CPU for the sake of wall time, so that is for a caller who asks for it.
-pub fn run_with_frame_threads(
+/// What a caller may ask of a walk beyond its pictures.
+#[derive(Debug, Default)]
+pub struct Manner {
+    /// A walk for a single instant, which has no runs to share out, may decode with so many frame threads; 0 is 1.
+    /// They cost CPU for the sake of wall time.
+    pub frame_threads: u32,
+    /// Takes a note of every packet that a decoder is given.
+    pub sent: Option<Mutex<Vec<SentPacket>>>,
+}
+
+/// As `run`, in this manner.
+pub fn run_in(
+    manner: &Manner,
     batch: &VideoBatch,
     source: Source,
     grant: Grant,
-    frame_threads: u32,
     out: &dyn Deliver,
 ) -> (Ended, Stats) {
-    let ledger = Ledger::new();
+    let ledger = Ledger::noting(manner.sent.as_ref());
     // A panic is a bug. In a run or a picture it costs that; here it must cost this batch and nothing else.
-    let ended = match guarded(Stage::Decode, || walk(batch, source, grant, frame_threads, out, &ledger)) {
-        Ok(Ok(ended)) => ended,
-        Ok(Err(failure)) | Err(failure) => Ended::Failed(failure),
-    };
+    let ended =
+        match guarded(Stage::Decode, || walk(batch, source, grant, manner.frame_threads, out, &ledger)) {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(failure)) | Err(failure) => Ended::Failed(failure),
+        };
     for text in log::take() {
         // Nobody may be left to read it; the end says so anyway.
         out.deliver(Message::Note { warning: true, text }).ok();
@@ -60,7 +71,7 @@ fn walk(
     grant: Grant,
     frame_threads: u32,
     out: &dyn Deliver,
-    ledger: &Ledger,
+    ledger: &Ledger<'_>,
 ) -> Result<Ended, Failure> {
     let mut medium = open(batch, source, ledger)?;
     let wishes = Wishes::new(batch, &medium.timeline);
@@ -80,7 +91,7 @@ fn walk(
         .map_err(|e| Failure::new(FailCode::Internal, Stage::Plan, format!("cannot start threads: {e}")))?;
     let develop = Develop::new(batch, &wishes, &medium.look, ledger, out);
     // Runs are the unit of parallelism.
-    let frame_threads = if wishes.wants.len() == 1 { frame_threads } else { 1 };
+    let frame_threads = if wishes.wants.len() == 1 { frame_threads.max(1) } else { 1 };
     let decoders = Decoders::new(&medium.recipe, frame_threads);
     let hall = Hall {
         wishes: &wishes,
@@ -132,7 +143,7 @@ pub fn survey(
 
 /// Opens the video. A length that the container does not tell is found by reading it through once, when a
 /// point needs it.
-fn open(batch: &VideoBatch, source: Source, ledger: &Ledger) -> Result<probe::Medium, Failure> {
+fn open(batch: &VideoBatch, source: Source, ledger: &Ledger<'_>) -> Result<probe::Medium, Failure> {
     ledger.opens.fetch_add(1, Ordering::Relaxed);
     let mut medium =
         ledger.charge(Stage::Open, || probe::open(source, batch.stream, batch.frame_pixels_max))?;
