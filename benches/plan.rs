@@ -5,7 +5,8 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use stillframe::engine::capture::closure;
 use stillframe::engine::capture::closure::Sent;
-use stillframe::engine::capture::plan::{Planner, SeekRun, Step, Want};
+use stillframe::engine::capture::plan::Planner;
+use stillframe::engine::capture::steps::{SeekRun, Step, Want};
 use stillframe::model::coded::Coded;
 use stillframe::model::media::{Ahead, Field, FrameHeader, Need, PacketHead, Start};
 

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::capture::closure::Sent;
-use super::capture::plan::SeekRun;
+use super::capture::steps::SeekRun;
 use super::ledger::Ledger;
 use super::media::decoder::{Decoded, Decoder, Received, Recipe, cut};
 use super::media::{Frame, Packet};

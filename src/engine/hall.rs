@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rayon::Scope;
 
-use super::capture::plan::SeekRun;
+use super::capture::steps::SeekRun;
 use super::decode::{Decoders, Packets, decode_run};
 use super::develop::{Develop, Exposure};
 use super::guard::guarded;

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::capture::plan::SeekRun;
+use super::capture::steps::SeekRun;
 use super::decode::Packets;
 use super::media::Packet;
 use super::media::reader::Reader;

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use rayon::Scope;
 
-use super::capture::plan::{Planner, Reason, SeekRun, Step};
+use super::capture::plan::Planner;
+use super::capture::steps::{Reason, SeekRun, Step};
 use super::decode::{Held, Packets};
 use super::develop::Exposure;
 use super::hall::{Hall, Loads, RunGuard};

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::capture::plan::Want;
 use super::capture::points;
+use super::capture::steps::Want;
 use crate::model::delivery::PlannedJob;
 use crate::model::job::VideoBatch;
 use crate::model::media::Timeline;

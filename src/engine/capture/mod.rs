@@ -8,4 +8,5 @@ pub mod plan;
 pub mod points;
 pub mod references;
 pub mod rule;
+pub mod steps;
 pub mod tolerance;
