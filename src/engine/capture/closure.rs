@@ -5,7 +5,6 @@
 
 use super::references::{self, Unfit};
 use super::rule;
-use crate::model::coded::Coded;
 use crate::model::media::PacketHead;
 
 /// What the decoder sees of one packet.
@@ -62,9 +61,4 @@ pub fn select(heads: &[PacketHead], targets: &[usize]) -> Selection {
 pub fn cost(heads: &[PacketHead], targets: &[usize]) -> usize {
     let selection = select(heads, targets);
     selection.sent.iter().zip(heads).map(|(sent, head)| sent.pictures(head)).sum()
-}
-
-/// True when the headers of these packets tell who refers to whom.
-pub fn is_told(heads: &[PacketHead]) -> bool {
-    heads.iter().all(|head| head.coded != Coded::Unknown)
 }
