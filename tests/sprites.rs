@@ -55,7 +55,8 @@ impl Sheet {
 
     /// Checks every pixel of a sheet whose first cells hold the seconds `shown`.
     #[track_caller]
-    fn check(&self, jpeg: &[u8], shown: std::ops::Range<usize>) {
+    fn check(&self, jpeg: &[u8], shown: impl Iterator<Item = usize>) {
+        let shown: Vec<usize> = shown.collect();
         let rgb = turbojpeg::decompress(jpeg, PixelFormat::RGB).unwrap();
         let gray = turbojpeg::decompress(jpeg, PixelFormat::GRAY).unwrap();
         assert_eq!((rgb.width, rgb.height), self.size());
@@ -73,7 +74,7 @@ impl Sheet {
             .collect();
         assert!(wrong.is_empty(), "{} pixels are on the wrong side, such as {:?}", wrong.len(), &wrong[..1]);
         for index in 0..self.columns * self.lines {
-            let expected = shown.clone().nth(index).map_or(self.background, color);
+            let expected = shown.get(index).map_or(self.background, |second| color(*second));
             let mean = self.mean(&rgb, index);
             let far = mean.iter().zip(expected).any(|(got, want)| (got - f64::from(want)).abs() > TOLERANCE);
             assert!(!far, "cell {index} is {mean:.1?} and not {expected:?}");
@@ -257,4 +258,21 @@ fn an_empty_object_is_every_default_and_past_the_end_is_background() {
     assert_eq!(sheets.len(), 1);
     let shape = Sheet { columns: 1, lines: 1, ..shape };
     shape.check(&sheets[0], 7..8);
+}
+
+#[test]
+fn ten_thousand_cells_are_each_in_their_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = r#"{"CellWidth":32,"CellHeight":18,"Columns":100,"Lines":100,"Padding":1,"Margin":3,
+        "Color":"Black","KeepCellPic":"delete"}"#;
+    let mut grab = common::stillframe();
+    grab.args(["grab", "--json", "--count", "10000", "--sprite", config, "--out"]).arg(folder.path());
+    let told = common::json(grab.arg(fifty_colors()));
+    assert_eq!((told["sheets"].as_array().map(Vec::len), &told["stats"]["opens"]), (Some(1), &json!(1)));
+    // Each of the 250 frames is decoded once and painted forty times.
+    assert_eq!(told["stats"]["frames_decoded"], 250);
+    let sheet = std::fs::read(folder.path().join("sprite-00001.jpg")).expect("a sheet");
+    let shape =
+        Sheet { columns: 100, lines: 100, cell: (32, 18), padding: 1, margin: 3, background: [0, 0, 0] };
+    shape.check(&sheet, (0..10_000).map(|cell| cell * 5 / 1000));
 }
