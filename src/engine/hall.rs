@@ -2,8 +2,8 @@
 //!
 //! Owns what they share and how many bytes they hold. Never reads ahead of its run and never waits for another task.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rayon::Scope;
 
@@ -17,6 +17,7 @@ use super::media::fingerprint::frame_md5;
 use super::wishes::{Asker, Wishes};
 use crate::model::delivery::Message;
 use crate::model::job::{Failure, Grant, Stage};
+use crate::model::limits::POOL_PAYLOAD_BYTES_MAX;
 use crate::model::media::Timeline;
 use crate::model::snapshot::PointKey;
 use crate::model::time::Seconds;
@@ -34,11 +35,39 @@ pub struct Hall<'e> {
     pub grant: Grant,
 }
 
-/// Bytes that runs on their way through the pool hold, and pictures in the making.
+/// What is on its way through the pool: bytes of packets that its runs hold, and pictures in the making.
 #[derive(Default)]
 pub struct Loads {
-    pub packets: AtomicUsize,
-    pub frames: AtomicU64,
+    packets: Mutex<usize>,
+    fewer: Condvar,
+    frames: AtomicU64,
+    pictures: AtomicU32,
+}
+
+impl Loads {
+    /// A share of the packets' bytes. Waits for runs to end while there would be too many; a run that is too large
+    /// by itself goes alone.
+    pub fn hold(self: &Arc<Loads>, bytes: usize) -> HeldBytes {
+        let mut held = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
+        while *held > 0 && *held + bytes > POOL_PAYLOAD_BYTES_MAX {
+            held = self.fewer.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+        *held += bytes;
+        HeldBytes { loads: Arc::clone(self), bytes }
+    }
+}
+
+/// A share of the packets' bytes; given back on drop.
+pub struct HeldBytes {
+    loads: Arc<Loads>,
+    bytes: usize,
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        *self.loads.packets.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.loads.fewer.notify_all();
+    }
 }
 
 impl<'e> Hall<'e> {
@@ -100,7 +129,7 @@ impl<'e> Hall<'e> {
         if duration > 0 { duration } else { self.frame_length.floor_pts(self.timeline.time_base) }
     }
 
-    /// Pictures are made by tasks of their own while the byte budget lasts, else on the spot.
+    /// Pictures are made by tasks of their own while the byte budget lasts and the pool keeps up, else on the spot.
     pub fn hand_over(
         self,
         scope: &Scope<'e>,
@@ -115,15 +144,17 @@ impl<'e> Hall<'e> {
         let loads = Arc::clone(loads);
         let guard = Arc::clone(guard);
         let before = loads.frames.fetch_add(bytes, Ordering::Relaxed);
+        let others = loads.pictures.fetch_add(1, Ordering::Relaxed);
         let task = move |_: &Scope<'e>| {
             if self.develop.wants_md5(&askers) {
                 exposure.frame_md5 = Some(frame_md5(&frame));
             }
             self.develop.develop(&frame, exposure, &askers);
             loads.frames.fetch_sub(bytes, Ordering::Relaxed);
+            loads.pictures.fetch_sub(1, Ordering::Relaxed);
             drop(guard);
         };
-        if self.grant.threads > 1 && before + bytes <= self.grant.bytes {
+        if others < self.grant.threads.saturating_sub(1) && before + bytes <= self.grant.bytes {
             scope.spawn(task);
         } else {
             task(scope);

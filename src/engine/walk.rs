@@ -20,7 +20,6 @@ use super::payload::{Again, Payload};
 use super::wishes::Asker;
 use crate::model::delivery::Message;
 use crate::model::job::{FailCode, Failure, Stage};
-use crate::model::limits::RUN_PAYLOAD_BYTES_MAX;
 use crate::model::media::Ahead;
 use crate::model::snapshot::PointKey;
 use crate::model::time::{Seconds, TimeBase};
@@ -130,22 +129,17 @@ impl<'e> Walker<'e, '_> {
         self.hall.ledger.seeks.store(self.reader.seeks, Ordering::Relaxed);
     }
 
-    /// Sends a run to the pool. While the pool holds more than it should, the reader decodes this one itself.
+    /// Sends a run to the pool, as soon as that holds no more than it should.
     fn start(&self, scope: &Scope<'e>, run: SeekRun, packets: Vec<Packet>, loads: &Arc<Loads>) {
         self.tell();
         let bytes: usize = packets.iter().map(Packet::size).sum();
         let hall = self.hall;
         let loads = Arc::clone(loads);
-        let before = loads.packets.fetch_add(bytes, Ordering::Relaxed);
-        let task = move |scope: &Scope<'e>| {
+        let held = loads.hold(bytes);
+        scope.spawn(move |scope: &Scope<'e>| {
             hall.decode(scope, &run, &mut Held::new(packets), &loads);
-            loads.packets.fetch_sub(bytes, Ordering::Relaxed);
-        };
-        if before > RUN_PAYLOAD_BYTES_MAX {
-            task(scope);
-        } else {
-            scope.spawn(task);
-        }
+            drop(held);
+        });
     }
 
     /// A run whose packets are too many to be held is read again and decoded as it is read.

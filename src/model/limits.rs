@@ -36,6 +36,8 @@ pub const ATTEMPTS_MAX: u32 = 3;
 pub const RUN_HEADS_MAX: usize = 500_000;
 /// Payload that the reader keeps for the open run before it reads the run twice.
 pub const RUN_PAYLOAD_BYTES_MAX: usize = 64 << 20;
+/// Payload of the runs that wait for a decoder: what the reader is ahead.
+pub const POOL_PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
 /// Pixels of one decoded frame (8192 x 4320 fits).
 pub const FRAME_PIXELS_MAX: u64 = 36_000_000;
