@@ -65,30 +65,50 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         );
         return exit::DONE;
     }
-    for (i, run) in runs.iter().enumerate() {
-        say!(
-            "run {}: starts at pts {} ({})",
-            i + 1,
-            run["packets"][0]["pts"],
-            run["start"].as_str().unwrap_or("")
-        );
-        for packet in run["packets"].as_array().into_iter().flatten() {
-            say!(
-                "  {:>5}  pts {:>9}  dts {:>9}  {:>8} bytes  {:<4} {}",
-                packet["n"],
-                packet["pts"].to_string(),
-                packet["dts"].to_string(),
-                packet["size"],
-                if packet["sent"] == true { "send" } else { "skip" },
-                packet["why"].as_str().unwrap_or(""),
-            );
-        }
-    }
+    runs.iter().enumerate().for_each(|(i, run)| print(i + 1, run));
     if let Some(reason) = linear {
         say!("the rest is decoded from the first packet on: {reason}");
     }
     say!("{} packets read, {} seeks", stats.packets_read, stats.seeks);
     exit::DONE
+}
+
+/// One run for a person to check, packet by packet in decode order.
+fn print(number: usize, run: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let told_by = match run["unfit"].as_str() {
+        Some(reason) => format!("by the codec's rule ({reason})"),
+        None => "by their references".to_owned(),
+    };
+    say!(
+        "run {number}: starts at pts {} ({}), {} pictures to decode, told {told_by}",
+        run["packets"][0]["pts"],
+        text(&run["start"]),
+        run["pictures"],
+    );
+    for packet in run["packets"].as_array().into_iter().flatten() {
+        let (sent, parts) = match (&packet["sent"], &packet["parts"]) {
+            (Value::Bool(false), _) => ("skip", String::new()),
+            (_, Value::Null) => ("send", String::new()),
+            (_, parts) => ("part", format!(", of its bytes {parts}")),
+        };
+        say!(
+            "  {:>5}  pts {:>9}  dts {:>9}  {:>8} bytes  {sent}  {}{parts}",
+            packet["n"].to_string(),
+            packet["pts"].to_string(),
+            packet["dts"].to_string(),
+            packet["size"].to_string(),
+            text(&packet["why"]),
+        );
+    }
+    for target in run["targets"].as_array().into_iter().flatten() {
+        say!(
+            "  packet {} shows at {} ms what {} ms asks for",
+            target["n"],
+            target["shown_ms"],
+            target["asked_ms"]
+        );
+    }
 }
 
 fn describe(run: &SeekRun, wishes: &Wishes, facts: &MediaFacts) -> Value {
