@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::engine::ledger::SentPacket;
+use crate::model::coded::Unfit;
 use crate::model::job::Stats;
 use crate::model::media::MediaFacts;
 use crate::model::snapshot::Shown;
@@ -53,6 +54,9 @@ pub fn sent(sent: &SentPacket) -> Value {
 /// The `stats` object.
 pub fn stats(stats: &Stats, attempts: u32) -> Value {
     let ms = |us: u64| us.div_ceil(1000);
+    let unfit = Unfit::ALL.iter().zip(stats.unfit_runs).filter(|(_, runs)| *runs > 0);
+    let unfit: Map<String, Value> =
+        unfit.map(|(reason, runs)| (reason.name().to_owned(), json!(runs))).collect();
     json!({
         "opens": stats.opens,
         "seeks": stats.seeks,
@@ -61,6 +65,7 @@ pub fn stats(stats: &Stats, attempts: u32) -> Value {
         "packets_decoded": stats.packets_decoded,
         "packets_skipped": stats.packets_skipped,
         "frames_decoded": stats.frames_decoded,
+        "unfit_runs": unfit,
         "cpu_ms": ms(stats.cpu_us),
         "wall_ms": ms(stats.wall_us),
         "stages_ms": {

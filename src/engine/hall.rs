@@ -77,7 +77,7 @@ impl<'e> Hall<'e> {
             return;
         }
         let points = self.points(run);
-        self.ledger.seek_runs.fetch_add(1, Ordering::Relaxed);
+        self.ledger.run_begins(run.unfit);
         self.develop.say(Message::RunBegins { points: points.clone(), stats: self.ledger.stats() });
         let guard = Arc::new(RunGuard { develop: self.develop, points });
         let mut handed = vec![false; run.targets.len()];

@@ -9,6 +9,7 @@ use std::time::Instant;
 use md5::{Digest, Md5};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::model::coded::Unfit;
 use crate::model::job::{Stage, StagesUs, Stats};
 
 /// One packet as a decoder was given it.
@@ -33,6 +34,7 @@ pub struct Ledger<'n> {
     pub packets_decoded: AtomicU64,
     pub packets_skipped: AtomicU64,
     pub frames_decoded: AtomicU64,
+    unfit_runs: [AtomicU64; Unfit::ALL.len()],
     /// Read by one thread, told here now and then.
     pub packets_read: AtomicU64,
     pub seeks: AtomicU64,
@@ -66,10 +68,19 @@ impl<'n> Ledger<'n> {
             packets_decoded: AtomicU64::new(0),
             packets_skipped: AtomicU64::new(0),
             frames_decoded: AtomicU64::new(0),
+            unfit_runs: [const { AtomicU64::new(0) }; Unfit::ALL.len()],
             packets_read: AtomicU64::new(0),
             seeks: AtomicU64::new(0),
             opens: AtomicU64::new(0),
             stages_us: [const { AtomicU64::new(0) }; Stage::ALL.len()],
+        }
+    }
+
+    /// A run begins; `unfit` says why its closure could not be told, if so.
+    pub fn run_begins(&self, unfit: Option<Unfit>) {
+        self.seek_runs.fetch_add(1, Ordering::Relaxed);
+        if let Some(unfit) = unfit {
+            self.unfit_runs[unfit as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -99,6 +110,7 @@ impl<'n> Ledger<'n> {
             packets_decoded: get(&self.packets_decoded),
             packets_skipped: get(&self.packets_skipped),
             frames_decoded: get(&self.frames_decoded),
+            unfit_runs: self.unfit_runs.each_ref().map(get),
             cpu_us: micros(ClockId::ProcessCPUTime).saturating_sub(self.cpu_at_start_us),
             wall_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
             stages_us: StagesUs {

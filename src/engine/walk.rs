@@ -176,7 +176,7 @@ impl<'e> Walker<'e, '_> {
         let points: Vec<PointKey> = askers.iter().flatten().map(|a| a.point).collect();
         self.reader.seek_start();
         self.tell();
-        self.hall.ledger.seek_runs.fetch_add(1, Ordering::Relaxed);
+        self.hall.ledger.run_begins(None);
         self.hall.develop.say(Message::RunBegins { points: points.clone(), stats: self.hall.ledger.stats() });
         let hall = self.hall;
         let (time_base, origin) = if counting {

@@ -39,3 +39,28 @@ pub struct Av1Frame {
     /// It is shown where it stands.
     pub shown: bool,
 }
+
+/// Why the reference closure of a run cannot be told, so that the codec's own rule decides what is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unfit {
+    /// The headers tell no references: the codec's are not read, or the stream has layers.
+    NotTold,
+    /// Some packet in the middle of the run was not understood.
+    NotUnderstood,
+    /// A picture refers to one that is not in the run.
+    NotThere,
+}
+
+impl Unfit {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Unfit; 3] = [Unfit::NotTold, Unfit::NotUnderstood, Unfit::NotThere];
+
+    /// The word in reports and metric labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unfit::NotTold => "not_told",
+            Unfit::NotUnderstood => "not_understood",
+            Unfit::NotThere => "reference_not_there",
+        }
+    }
+}

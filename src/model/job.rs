@@ -5,6 +5,7 @@
 
 use std::os::fd::OwnedFd;
 
+use super::coded::Unfit;
 use super::spec::SnapshotSpec;
 
 /// All that one walk over one video is to deliver. What is missing after a walk is again a batch.
@@ -245,7 +246,10 @@ pub struct Stats {
     pub packets_decoded: u64,
     /// Packets of a run that were left out.
     pub packets_skipped: u64,
+    /// Coded pictures that a decoder was given, hidden ones included.
     pub frames_decoded: u64,
+    /// Runs whose reference closure could not be told, by reason (`Unfit`).
+    pub unfit_runs: [u64; Unfit::ALL.len()],
     /// User and system time of the process that walked, microseconds.
     pub cpu_us: u64,
     pub wall_us: u64,
@@ -273,6 +277,7 @@ impl Stats {
             packets_decoded: self.packets_decoded + other.packets_decoded,
             packets_skipped: self.packets_skipped + other.packets_skipped,
             frames_decoded: self.frames_decoded + other.frames_decoded,
+            unfit_runs: std::array::from_fn(|i| self.unfit_runs[i] + other.unfit_runs[i]),
             cpu_us: self.cpu_us + other.cpu_us,
             wall_us: self.wall_us + other.wall_us,
             stages_us: StagesUs {

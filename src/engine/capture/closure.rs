@@ -3,8 +3,8 @@
 //! Owns the choice between the two ways to tell: the reference closure, where the headers tell who may refer to
 //! whom, and the rule of the codec where they do not. Never decides the targets.
 
-use super::references::{self, Unfit};
-use super::rule;
+use super::{references, rule};
+use crate::model::coded::Unfit;
 use crate::model::media::PacketHead;
 
 /// What the decoder sees of one packet.

@@ -3,7 +3,7 @@
 //! Owns the words of planning: want, target, seek run, step. Never decides anything.
 
 use super::closure::Sent;
-use super::references::Unfit;
+use crate::model::coded::Unfit;
 use crate::model::media::{PacketHead, Start};
 
 /// One instant to serve.

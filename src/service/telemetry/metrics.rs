@@ -9,6 +9,7 @@ use metrics::Unit::{Bytes, Count, Seconds};
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::model::coded::Unfit;
 use crate::model::job::{Death, FailCode, Stage, Stats};
 use crate::model::media::Backend;
 use crate::model::snapshot::PointStatus;
@@ -99,8 +100,10 @@ pub const METRICS: &[Metric] = &[
     metric("stillframe_capture_points_total", Kind::Counter, Count, "Points of ended jobs.",
         &[label("result", &["ok", "first_frame", "last_frame", "past_end", "concealed", "failed"])]),
     metric("stillframe_video_opens_total", Kind::Counter, Count, "Videos opened for a walk; one serves all jobs that wait for the video.", &[]),
+    metric("stillframe_unfit_runs_total", Kind::Counter, Count, "Decode runs whose references could not be told, so that only what the codec never refers to was left out.",
+        &[label("reason", &["not_told", "not_understood", "reference_not_there"])]),
     metric("stillframe_seek_runs_total", Kind::Counter, Count, "Decode runs of walks; one serves all points whose frames it holds.", &[]),
-    metric("stillframe_decoded_frames_total", Kind::Counter, Count, "Frames that came out of a decoder.",
+    metric("stillframe_decoded_frames_total", Kind::Counter, Count, "Coded pictures that a decoder was given, hidden ones included.",
         &[label("backend", &["cpu"])]),
     metric("stillframe_frames_per_point", FRAMES, Count, "Decoded frames of a batch for each of its pictures.", &[]),
     metric("stillframe_media_rejected_total", Kind::Counter, Count, "Batches that failed for what the video is.",
@@ -307,6 +310,9 @@ pub fn batch_ended(stats: &Stats, pictures: u64) {
     }
     counter!("stillframe_video_opens_total").increment(stats.opens);
     counter!("stillframe_seek_runs_total").increment(stats.seek_runs);
+    for (reason, runs) in Unfit::ALL.iter().zip(stats.unfit_runs).filter(|(_, runs)| *runs > 0) {
+        counter!("stillframe_unfit_runs_total", "reason" => reason.name()).increment(runs);
+    }
     if pictures > 0 {
         histogram!("stillframe_frames_per_point").record(float(stats.frames_decoded) / float(pictures));
     }

@@ -29,7 +29,10 @@ fn every_event() {
     });
     point_ended(PointStatus::Failed);
     frames_decoded(Backend::Cpu, 12);
-    batch_ended(&Stats { opens: 1, seek_runs: 3, frames_decoded: 12, ..Stats::default() }, 4);
+    batch_ended(
+        &Stats { opens: 1, seek_runs: 3, frames_decoded: 12, unfit_runs: [2, 0, 1], ..Stats::default() },
+        4,
+    );
     media_rejected(FailCode::Corrupt);
     worker_died(Death::Crash);
     worker_died(Death::Killed);
@@ -119,12 +122,20 @@ fn numbers_come_out_as_they_went_in() {
         "stillframe_workers{state=\"idle\"} 3",
         "stillframe_video_opens_total 1",
         "stillframe_seek_runs_total 3",
+        "stillframe_unfit_runs_total{reason=\"reference_not_there\"} 1",
         "stillframe_decoded_frames_total{backend=\"cpu\"} 12",
         "stillframe_frames_per_point_sum 3",
         "stillframe_job_queue_wait_seconds_bucket{le=\"0.025\"} 1",
     ] {
         assert!(text.lines().any(|seen| seen == line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn unfit_runs_are_told_by_every_reason() {
+    let listed = METRICS.iter().find(|m| m.name == "stillframe_unfit_runs_total").map(|m| m.labels);
+    let Some([Label { values: Values::These(values), .. }]) = listed else { panic!("one listed label") };
+    assert_eq!(*values, Unfit::ALL.map(Unfit::name));
 }
 
 #[test]

@@ -330,7 +330,10 @@ fn write_stats(w: &mut Writer, stats: &Stats) {
         stats.stages_us.decode,
         stats.stages_us.convert,
         stats.stages_us.encode,
-    ] {
+    ]
+    .into_iter()
+    .chain(stats.unfit_runs)
+    {
         w.u64(number);
     }
 }
@@ -340,7 +343,7 @@ fn read_stats(r: &mut Reader<'_>) -> Result<Stats, Malformed> {
         n if n <= STAT_MAX => Ok(n),
         _ => Err(Malformed::Value("stats")),
     };
-    Ok(Stats {
+    let mut stats = Stats {
         opens: number()?,
         seeks: number()?,
         seek_runs: number()?,
@@ -357,5 +360,10 @@ fn read_stats(r: &mut Reader<'_>) -> Result<Stats, Malformed> {
             convert: number()?,
             encode: number()?,
         },
-    })
+        unfit_runs: Default::default(),
+    };
+    for runs in &mut stats.unfit_runs {
+        *runs = number()?;
+    }
+    Ok(stats)
 }

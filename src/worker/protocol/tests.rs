@@ -34,18 +34,21 @@ fn failure() -> impl Strategy<Value = Failure> {
 }
 
 fn stats() -> impl Strategy<Value = Stats> {
-    prop::array::uniform14(0u64..=1 << 48).prop_map(|n| Stats {
-        opens: n[0],
-        seeks: n[1],
-        seek_runs: n[2],
-        packets_read: n[3],
-        packets_decoded: n[4],
-        packets_skipped: n[5],
-        frames_decoded: n[6],
-        cpu_us: n[7],
-        wall_us: n[8],
-        stages_us: StagesUs { open: n[9], plan: n[10], decode: n[11], convert: n[12], encode: n[13] },
-    })
+    (prop::array::uniform14(0u64..=1 << 48), prop::array::uniform(0u64..=1 << 48)).prop_map(
+        |(n, unfit_runs)| Stats {
+            opens: n[0],
+            seeks: n[1],
+            seek_runs: n[2],
+            packets_read: n[3],
+            packets_decoded: n[4],
+            packets_skipped: n[5],
+            frames_decoded: n[6],
+            unfit_runs,
+            cpu_us: n[7],
+            wall_us: n[8],
+            stages_us: StagesUs { open: n[9], plan: n[10], decode: n[11], convert: n[12], encode: n[13] },
+        },
+    )
 }
 
 fn media() -> impl Strategy<Value = MediaFacts> {

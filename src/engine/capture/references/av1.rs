@@ -3,9 +3,9 @@
 //! Owns the walk through the slots and the cutting of temporal units, whose hidden frames share a packet with
 //! shown ones. Never sees a stream with layers: its headers are not told.
 
-use super::{Unfit, reach};
+use super::reach;
 use crate::engine::capture::closure::Sent;
-use crate::model::coded::{Av1Frame, Coded};
+use crate::model::coded::{Av1Frame, Coded, Unfit};
 use crate::model::media::PacketHead;
 
 /// As `references::closure`.
@@ -14,7 +14,7 @@ pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) 
         .iter()
         .map(|head| match &head.coded {
             Coded::Av1(frames) => Ok(&frames[..]),
-            Coded::Unknown => Err(Unfit::NotTold),
+            Coded::Unknown => Err(Unfit::NotUnderstood),
         })
         .collect::<Result<_, _>>()?;
     let first_of: Vec<usize> = units
@@ -54,7 +54,7 @@ fn references(units: &[&[Av1Frame]]) -> Result<Vec<Vec<u32>>, Unfit> {
             read.map(|slot| slots[slot as usize].ok_or(Unfit::NotThere)).collect::<Result<_, _>>()?;
         of_frame.sort_unstable();
         of_frame.dedup();
-        let number = u32::try_from(refers.len()).map_err(|_| Unfit::NotTold)?;
+        let number = u32::try_from(refers.len()).map_err(|_| Unfit::NotUnderstood)?;
         refers.push(of_frame);
         for (slot, holds) in slots.iter_mut().enumerate() {
             if frame.fills >> slot & 1 == 1 {

@@ -6,27 +6,8 @@
 mod av1;
 
 use super::closure::Sent;
-use crate::model::coded::Coded;
+use crate::model::coded::{Coded, Unfit};
 use crate::model::media::PacketHead;
-
-/// Why the closure of a run cannot be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unfit {
-    /// The headers of some packet tell no references: the codec has none, or they were not understood.
-    NotTold,
-    /// A picture refers to one that is not in the run.
-    NotThere,
-}
-
-impl Unfit {
-    /// The word in reports and metric labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Unfit::NotTold => "not_told",
-            Unfit::NotThere => "reference_not_there",
-        }
-    }
-}
 
 /// What must be sent of `heads`, from the run's start on, for `targets`. Of what `may_be_needed` leaves out
 /// nothing is sent.
