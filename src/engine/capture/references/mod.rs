@@ -4,6 +4,7 @@
 //! one. Never guesses: what is not understood is `Unfit`, and the codec's rule takes its place (PERFORMANCE 6).
 
 mod av1;
+mod hevc;
 
 use super::closure::Sent;
 use crate::model::coded::Coded;
@@ -16,6 +17,10 @@ pub enum Unfit {
     NotTold,
     /// A picture refers to one that is not in the run.
     NotThere,
+    /// Something in the run turns the decoder's state over: the end of a sequence, a splice, a discard.
+    Turned,
+    /// The decoder's buffer would not hold the stand-ins for what is left out.
+    Crowded,
 }
 
 impl Unfit {
@@ -24,6 +29,8 @@ impl Unfit {
         match self {
             Unfit::NotTold => "not_told",
             Unfit::NotThere => "reference_not_there",
+            Unfit::Turned => "state_turned_over",
+            Unfit::Crowded => "buffer_crowded",
         }
     }
 }
@@ -36,6 +43,7 @@ impl Unfit {
 pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) -> Result<Vec<Sent>, Unfit> {
     match heads.first().map(|head| &head.coded) {
         Some(Coded::Av1(_)) => av1::closure(heads, targets, may_be_needed),
+        Some(Coded::Hevc(_)) => hevc::closure(heads, targets, may_be_needed),
         Some(Coded::Unknown) | None => Err(Unfit::NotTold),
     }
 }
