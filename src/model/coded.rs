@@ -2,7 +2,11 @@
 //!
 //! Owns the plain facts of slice and frame headers. Never interprets them: `engine/capture/references` does.
 
+mod hevc;
+
 use std::sync::Arc;
+
+pub use hevc::{HevcPicture, HevcPoc, HevcReference};
 
 /// What a packet's headers tell of references. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,13 +16,15 @@ pub enum Coded {
     Unknown,
     /// A temporal unit: its frames, hidden ones included, in decode order.
     Av1(Arc<[Av1Frame]>),
+    /// A picture of HEVC.
+    Hevc(Arc<HevcPicture>),
 }
 
 impl Coded {
     /// Coded pictures in the packet: one where nothing is told. To show one of before is to code none.
     pub fn pictures(&self) -> usize {
         match self {
-            Coded::Unknown => 1,
+            Coded::Unknown | Coded::Hevc(_) => 1,
             Coded::Av1(frames) => frames.iter().filter(|frame| frame.shows.is_none()).count(),
         }
     }
@@ -49,11 +55,16 @@ pub enum Unfit {
     NotUnderstood,
     /// A picture refers to one that is not in the run.
     NotThere,
+    /// Something in the run turns the decoder's state over: the end of a sequence, a splice, a discard.
+    Turned,
+    /// The decoder's buffer would not hold the stand-ins for what is left out.
+    Crowded,
 }
 
 impl Unfit {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Unfit; 3] = [Unfit::NotTold, Unfit::NotUnderstood, Unfit::NotThere];
+    pub const ALL: [Unfit; 5] =
+        [Unfit::NotTold, Unfit::NotUnderstood, Unfit::NotThere, Unfit::Turned, Unfit::Crowded];
 
     /// The word in reports and metric labels.
     pub fn name(self) -> &'static str {
@@ -61,6 +72,8 @@ impl Unfit {
             Unfit::NotTold => "not_told",
             Unfit::NotUnderstood => "not_understood",
             Unfit::NotThere => "reference_not_there",
+            Unfit::Turned => "state_turned_over",
+            Unfit::Crowded => "buffer_crowded",
         }
     }
 }

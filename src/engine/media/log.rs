@@ -50,8 +50,10 @@ unsafe extern "C" fn keep(
     };
     let text = text.to_string_lossy();
     let text = text.trim_end();
-    // Audio decoders are refused on purpose, twice a stream; real errors would drown.
-    if text.is_empty() || text.contains("not on whitelist") {
+    // Audio decoders are refused on purpose, twice a stream, and pictures of HEVC that nothing wanted refers to are
+    // left out on purpose; real errors would drown.
+    let on_purpose = ["not on whitelist", "Could not find ref with POC"];
+    if text.is_empty() || on_purpose.iter().any(|part| text.contains(part)) {
         return;
     }
     if let Ok(mut lines) = LINES.lock()

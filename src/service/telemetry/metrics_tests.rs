@@ -30,7 +30,13 @@ fn every_event() {
     point_ended(PointStatus::Failed);
     frames_decoded(Backend::Cpu, 12);
     batch_ended(
-        &Stats { opens: 1, seek_runs: 3, frames_decoded: 12, unfit_runs: [2, 0, 1], ..Stats::default() },
+        &Stats {
+            opens: 1,
+            seek_runs: 3,
+            frames_decoded: 12,
+            unfit_runs: [2, 0, 1, 0, 0],
+            ..Stats::default()
+        },
         4,
     );
     media_rejected(FailCode::Corrupt);

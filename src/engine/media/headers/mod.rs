@@ -3,6 +3,8 @@
 //! Owns the choice of parser a codec. Never keeps payload, never decodes a pixel.
 
 mod field;
+mod hevc;
+mod hevc_sets;
 mod modern;
 mod nal;
 
@@ -32,9 +34,7 @@ enum Kind {
     H264 {
         length_bytes: usize,
     },
-    Hevc {
-        length_bytes: usize,
-    },
+    Hevc(Box<hevc::Hevc>),
     Mpeg12,
     Mpeg4,
     Vp8,
@@ -52,7 +52,7 @@ impl Headers {
     pub fn new(parameters: &Parameters, extradata: &[u8], indexed_container: bool, alpha: bool) -> Headers {
         let kind = match parameters.id() {
             Id::H264 => Kind::H264 { length_bytes: nal::h264_length_bytes(extradata) },
-            Id::HEVC => Kind::Hevc { length_bytes: nal::hevc_length_bytes(extradata) },
+            Id::HEVC => Kind::Hevc(Box::new(hevc::Hevc::new(extradata, hevc::marks_gaps()))),
             Id::MPEG1VIDEO | Id::MPEG2VIDEO => Kind::Mpeg12,
             Id::MPEG4 => Kind::Mpeg4,
             Id::VP8 => Kind::Vp8,
@@ -79,7 +79,7 @@ impl Headers {
     pub fn reorder(&self) -> usize {
         match self.kind {
             Kind::H264 { .. } if self.fields.is_some() => 33,
-            Kind::H264 { .. } | Kind::Hevc { .. } => 16,
+            Kind::H264 { .. } | Kind::Hevc(_) => 16,
             Kind::Mpeg12 | Kind::Mpeg4 => 1,
             _ => 0,
         }
@@ -94,6 +94,9 @@ impl Headers {
     pub fn restart(&mut self) {
         if let Some(fields) = &mut self.fields {
             fields.restart();
+        }
+        if let Kind::Hevc(parser) = &mut self.kind {
+            parser.restart();
         }
     }
 
@@ -135,12 +138,7 @@ impl Headers {
                     }
                 }
             }
-            Kind::Hevc { length_bytes } => {
-                if let Some(facts) = nal::hevc(data, *length_bytes) {
-                    header.start = facts.start;
-                    header.need = facts.need;
-                }
-            }
+            Kind::Hevc(parser) => coded = parser.read(data, &mut header),
             Kind::Mpeg12 => {
                 let facts = nal::mpeg12(data);
                 header.start = if facts.intra { Start::Open } else { Start::No };

@@ -36,6 +36,11 @@ impl<'a> Bits<'a> {
         }
         (1u32 << zeros) - 1 + self.take(zeros)
     }
+
+    /// More was taken than there is.
+    pub fn is_over(&self) -> bool {
+        self.at > self.data.len() * 8
+    }
 }
 
 /// The NAL units of a packet: length-prefixed, or Annex B when `length_bytes` is 0.
@@ -168,7 +173,8 @@ fn recovery_point(sei: &[u8]) -> Option<u32> {
     None
 }
 
-fn without_emulation(data: &[u8]) -> Vec<u8> {
+/// The payload of a unit: its bytes less those that only keep start codes out.
+pub fn without_emulation(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len());
     let mut zeros = 0;
     for byte in data {
