@@ -158,6 +158,9 @@ pub fn judge(file: &Path) -> Vec<String> {
         wrong.push(format!("{} pictures of {}", pictures.len(), times.len()));
     }
     for (ms, picture) in times.iter().zip(&pictures) {
+        if picture["status"] == "concealed" {
+            wrong.push(format!("{ms} ms: there is no damage to conceal: {picture}"));
+        }
         let Some(want) = truth.at(*ms) else { continue };
         if picture["frame_md5"] != want.md5.as_str() {
             let shown = truth.frames.iter().find(|f| picture["frame_md5"] == f.md5.as_str()).map(|f| f.pts);
