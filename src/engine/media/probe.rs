@@ -17,7 +17,7 @@ use ffmpeg_next::{Packet, ffi};
 use super::decoder::Recipe;
 use super::headers::Headers;
 use super::look::StreamLook;
-use super::reader::Reader;
+use super::reader::{Reader, is_hidden};
 use super::source::{self, Opened};
 use crate::model::job::{FailCode, Failure, Source, Stage};
 use crate::model::media::{MediaFacts, Timeline};
@@ -221,7 +221,7 @@ impl Beginning {
             let mut packet = Packet::empty();
             match packet.read(input) {
                 Ok(()) => {
-                    let hidden = packet.flags().bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
+                    let hidden = is_hidden(&packet);
                     if let (Some(first), false) = (self.first.get_mut(packet.stream()), hidden) {
                         *first = first.or(packet.pts());
                     }

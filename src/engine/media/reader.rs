@@ -206,7 +206,7 @@ impl Reader {
         if let Some((pts, dts)) = packet.pts().zip(packet.dts()) {
             self.lead = self.lead.max(pts.saturating_sub(dts));
         }
-        let hidden = flags.bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
+        let hidden = is_hidden(&packet);
         let side = packet.side_data().find(|side| side.kind() == SideData::MatroskaBlockAdditional);
         let beside = side.as_ref().map(packet::SideData::data);
         let key = flags.contains(packet::Flags::KEY);
@@ -325,6 +325,13 @@ impl Reader {
         self.seek_start();
         Ok(scan)
     }
+}
+
+/// Does an edit list hide this packet's picture? The bindings' own flags leave that bit out.
+pub(super) fn is_hidden(packet: &Packet) -> bool {
+    use ffmpeg_next::packet::Ref;
+    // SAFETY: the packet is alive for the call.
+    unsafe { (*packet.as_ptr()).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
 }
 
 /// Program streams tell only some times. In MPEG-1/2 a B picture is shown when it is decoded, any other when the
