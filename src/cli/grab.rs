@@ -83,7 +83,11 @@ pub fn run(_global: &Global, args: Args) -> u8 {
             if let Ended::Failed(failure) = &ended {
                 say::complain(format_args!("{}: {failure}", args.file.display()));
             }
-            finish(&args, &pages, planned.as_ref(), &stats)
+            let rest = match &ended {
+                Ended::Failed(failure) => format!("{}: {}", failure.stage.name(), failure.text),
+                _ => "the walk ended before it".to_owned(),
+            };
+            finish(&args, &pages, planned.as_ref(), &stats, &rest)
         }
     }
 }
@@ -96,8 +100,9 @@ fn fault(args: &Args, failure: &Failure) -> u8 {
     points::fault(&args.file, failure)
 }
 
-fn finish(args: &Args, pages: &Pages, planned: Option<&Planned>, stats: &Stats) -> u8 {
-    let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p, args.pictures.sprite.is_some()));
+/// `rest` says why the points that nothing is known of have no picture.
+fn finish(args: &Args, pages: &Pages, planned: Option<&Planned>, stats: &Stats, rest: &str) -> u8 {
+    let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p, args.pictures.sprite.is_some(), rest));
     let made = pictures.iter().filter(|(good, _)| *good).count();
     if args.json {
         let mut object = json!({
@@ -127,7 +132,7 @@ fn finish(args: &Args, pages: &Pages, planned: Option<&Planned>, stats: &Stats) 
 }
 
 /// One entry an asked point, in asked order; true when its picture is there.
-fn entries(pages: &Pages, planned: &Planned, has_sheets: bool) -> Vec<(bool, Value)> {
+fn entries(pages: &Pages, planned: &Planned, has_sheets: bool, rest: &str) -> Vec<(bool, Value)> {
     let Some(job) = planned.jobs.first() else { return Vec::new() };
     let mut entries = Vec::with_capacity(job.points.len());
     for (asked, point) in (0u32..).zip(&job.points) {
@@ -153,7 +158,7 @@ fn entries(pages: &Pages, planned: &Planned, has_sheets: bool) -> Vec<(bool, Val
             }
         } else {
             entry.insert("status".into(), json!("failed"));
-            entry.insert("reason".into(), json!("the walk ended before it"));
+            entry.insert("reason".into(), json!(rest));
         }
         entries.push((good, Value::Object(entry)));
     }

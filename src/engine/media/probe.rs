@@ -45,7 +45,7 @@ pub struct Medium {
 /// # Errors
 /// As `source::open`; `NoVideo`, `Unsupported`, `TooLarge`, `Corrupt` at stage `Probe`.
 pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Result<Medium, Failure> {
-    let Opened { mut input, bytes_read } = source::open(source)?;
+    let Opened { mut input, bytes_read, replaced } = source::open(source)?;
     let container = input.format().name().split(',').next().unwrap_or("").to_owned();
     let indexed = container == "mov" || container == "matroska";
     let told = indexed && choose(&input, stream).is_ok_and(|index| is_told(&input, index));
@@ -78,7 +78,7 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
         let text = format!("no decoder for {} in this FFmpeg", codec_name(&parameters));
         return Err(Failure::new(FailCode::Unsupported, Stage::Probe, text));
     }
-    let reader = Reader::new(input, index, time_base, headers, begin.replay);
+    let reader = Reader::new(input, index, time_base, headers, begin.replay, replaced);
     let timeline = Timeline { origin, time_base, duration: end };
     // A recording without a length has no finished index either.
     let key_frames = timeline.duration.and_then(|_| reader.key_frames());

@@ -5,15 +5,18 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use ffmpeg_next::format::context::{Input, StreamIo};
+use ffmpeg_next::media::Type;
 use ffmpeg_next::{Dictionary, Error, ffi};
 
 use crate::model::job::{FailCode, Failure, Source, Stage};
@@ -46,6 +49,8 @@ pub struct Opened {
     pub input: Input,
     /// Bytes read from the file so far, counted below FFmpeg.
     pub bytes_read: Arc<AtomicU64>,
+    /// True once the file was written over while it was read: what comes now is of another video.
+    pub replaced: Arc<AtomicBool>,
 }
 
 /// Positional reads: the shared file offset of a passed descriptor is never touched.
@@ -53,12 +58,27 @@ struct Positional {
     file: File,
     at: u64,
     size: u64,
+    modified: Option<SystemTime>,
     read: Arc<AtomicU64>,
+    replaced: Arc<AtomicBool>,
+}
+
+impl Positional {
+    /// Was it written to since it was opened? A file that only grew is a recording under way.
+    fn is_replaced(&self) -> std::io::Result<bool> {
+        let now = self.file.metadata()?;
+        Ok(now.len() < self.size || (now.len() == self.size && now.modified().ok() != self.modified))
+    }
 }
 
 impl Read for Positional {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let n = self.file.read_at(buffer, self.at)?;
+        // Asked afterwards: what was read before the change is the old video's.
+        if self.is_replaced()? {
+            self.replaced.store(true, Ordering::Relaxed);
+            return Err(std::io::Error::from_raw_os_error(libc::EIO));
+        }
         self.at += n as u64;
         self.read.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
@@ -84,8 +104,10 @@ impl Seek for Positional {
 pub fn open(source: Source) -> Result<Opened, Failure> {
     let Source::Fd(fd) = source;
     let (file, size, first) = look(fd)?;
-    let read = Arc::new(AtomicU64::new(0));
-    let stream = Positional { file, at: 0, size, read: Arc::clone(&read) };
+    let modified = file.metadata().and_then(|now| now.modified()).ok();
+    let (read, replaced) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let stream =
+        Positional { file, at: 0, size, modified, read: Arc::clone(&read), replaced: Arc::clone(&replaced) };
     let mut io = StreamIo::from_read_seek_with_capacity(stream, BUFFER_BYTES).map_err(internal)?;
     let mut options = Dictionary::new();
     options.set("protocol_whitelist", "");
@@ -118,7 +140,7 @@ pub fn open(source: Source) -> Result<Opened, Failure> {
     if let Some((key, _)) = unknown.iter().next() {
         return Err(internal(format!("this FFmpeg does not know the option {key}")));
     }
-    Ok(Opened { input, bytes_read: read })
+    Ok(Opened { input, bytes_read: read, replaced })
 }
 
 /// Lets FFmpeg look into the streams. Every probe decoder gets the limits that ours have.
