@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::media::Type;
-use ffmpeg_next::{Dictionary, Error, ffi};
+use ffmpeg_next::{Dictionary, Error, Packet, ffi};
 
 use crate::model::job::{FailCode, Failure, Source, Stage};
 
@@ -28,6 +28,8 @@ pub const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg1video
                             vp6f,wmv1,wmv2,wmv3,vc1,theora,mjpeg,prores,dvvideo,gif,dnxhd,vvc";
 /// Bytes that one read asks for.
 const BUFFER_BYTES: usize = 64 << 10;
+/// Packets that may come before the first one of a video.
+const BIRTH_PACKETS_MAX: usize = 200;
 /// No single allocation of FFmpeg's may be larger.
 const ALLOCATION_BYTES_MAX: usize = 512 << 20;
 
@@ -148,14 +150,40 @@ pub fn open(source: Source) -> Result<Opened, Failure> {
 /// # Errors
 /// `Corrupt` or `TooLarge` at stage `Probe`.
 pub fn find_stream_info(input: &mut Input, frame_pixels_max: u64) -> Result<(), Failure> {
+    if input.nb_streams() == 0 {
+        bear_streams(input);
+    }
+    probe_streams(input, frame_pixels_max)
+}
+
+/// FLV and program streams tell of a stream with its first packet. Those that are born while FFmpeg looks into the
+/// streams get no options of ours and must not be decoded, but some tell their picture size in no other way.
+fn bear_streams(input: &mut Input) {
+    for _ in 0..BIRTH_PACKETS_MAX {
+        let has_video = input.streams().any(|stream| stream.parameters().medium() == Type::Video);
+        if has_video || Packet::empty().read(input).is_err() {
+            break;
+        }
+    }
+    // SAFETY: the input is open. By byte, since the place of the first time is not known yet.
+    unsafe { ffi::av_seek_frame(input.as_mut_ptr(), -1, 0, ffi::AVSEEK_FLAG_BYTE) };
+    // What is born later is still not decoded.
+    let known = input.nb_streams() > 0;
+    let names = if known { DECODERS } else { "none" };
+    allow_decoders(input, names);
+}
+
+fn allow_decoders(input: &mut Input, names: &str) {
+    let Ok(names) = CString::new(names) else { return };
+    // SAFETY: the input is open and copies the text; an option of this name was taken when it was opened.
+    unsafe { ffi::av_opt_set(input.as_mut_ptr().cast(), c"codec_whitelist".as_ptr(), names.as_ptr(), 0) };
+}
+
+fn probe_streams(input: &mut Input, frame_pixels_max: u64) -> Result<(), Failure> {
     // SAFETY: the array has one dictionary a stream, as the call wants; each is owned again afterwards.
     let code = unsafe {
         let context = input.as_mut_ptr();
         let streams = (*context).nb_streams as usize;
-        if streams == 0 {
-            // Streams that are born while probing get no dictionary: they are not decoded then at all.
-            ffi::av_opt_set(context.cast(), c"codec_whitelist".as_ptr(), c"none".as_ptr(), 0);
-        }
         let mut options: Vec<*mut ffi::AVDictionary> =
             (0..streams).map(|_| decoder_options(frame_pixels_max).disown()).collect();
         let array = if streams == 0 { ptr::null_mut() } else { options.as_mut_ptr() };
