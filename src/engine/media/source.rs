@@ -28,6 +28,8 @@ pub const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg1video
                             vp6f,wmv1,wmv2,wmv3,vc1,theora,mjpeg,prores,dvvideo,gif,dnxhd,vvc";
 /// Bytes that one read asks for.
 const BUFFER_BYTES: usize = 64 << 10;
+/// Outermost boxes of an MP4 file that are looked at.
+const BOXES_MAX: usize = 1_000_000;
 /// Packets that may come before the first one of a video.
 const BIRTH_PACKETS_MAX: usize = 200;
 /// No single allocation of FFmpeg's may be larger.
@@ -57,8 +59,11 @@ pub struct Opened {
 
 /// Positional reads: the shared file offset of a passed descriptor is never touched.
 struct Positional {
-    file: File,
+    file: Arc<File>,
     at: u64,
+    /// Where the file ends for its reader.
+    end: u64,
+    /// As opened.
     size: u64,
     modified: Option<SystemTime>,
     read: Arc<AtomicU64>,
@@ -75,7 +80,10 @@ impl Positional {
 
 impl Read for Positional {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.file.read_at(buffer, self.at)?;
+        // A file that grew meanwhile may be read on, unless its end was left out on purpose.
+        let room = if self.end < self.size { self.end.saturating_sub(self.at) } else { u64::MAX };
+        let most = buffer.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        let n = self.file.read_at(&mut buffer[..most], self.at)?;
         // Asked afterwards: what was read before the change is the old video's.
         if self.is_replaced()? {
             self.replaced.store(true, Ordering::Relaxed);
@@ -91,7 +99,7 @@ impl Seek for Positional {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => i128::from(at),
-            SeekFrom::End(by) => i128::from(self.size) + i128::from(by),
+            SeekFrom::End(by) => i128::from(self.end) + i128::from(by),
             SeekFrom::Current(by) => i128::from(self.at) + i128::from(by),
         };
         self.at = u64::try_from(at).map_err(|_| std::io::ErrorKind::InvalidInput)?;
@@ -106,10 +114,30 @@ impl Seek for Positional {
 pub fn open(source: Source) -> Result<Opened, Failure> {
     let Source::Fd(fd) = source;
     let (file, size, first) = look(fd)?;
+    let file = Arc::new(file);
+    match attempt(&file, size, size, &first) {
+        // A recording whose last fragment is only begun: FFmpeg refuses the whole of it.
+        Err(failure) if failure.code == FailCode::Incomplete => match begun_fragment(&file, size) {
+            Some(end) => attempt(&file, size, end, &first),
+            None => Err(failure),
+        },
+        done => done,
+    }
+}
+
+/// Opens the container as if the file ended at `end`.
+fn attempt(file: &Arc<File>, size: u64, end: u64, first: &[u8; 12]) -> Result<Opened, Failure> {
     let modified = file.metadata().and_then(|now| now.modified()).ok();
     let (read, replaced) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let stream =
-        Positional { file, at: 0, size, modified, read: Arc::clone(&read), replaced: Arc::clone(&replaced) };
+    let stream = Positional {
+        file: Arc::clone(file),
+        at: 0,
+        end,
+        size,
+        modified,
+        read: Arc::clone(&read),
+        replaced: Arc::clone(&replaced),
+    };
     let mut io = StreamIo::from_read_seek_with_capacity(stream, BUFFER_BYTES).map_err(internal)?;
     let mut options = Dictionary::new();
     options.set("protocol_whitelist", "");
@@ -135,7 +163,7 @@ pub fn open(source: Source) -> Result<Opened, Failure> {
         (context, code, Dictionary::own(left))
     };
     if code < 0 {
-        return Err(refusal(Error::from(code), &first));
+        return Err(refusal(Error::from(code), first));
     }
     // SAFETY: `context` was opened above and is handed over together with the AVIO context that it reads from.
     let input = unsafe { Input::wrap_with_custom_io(context, io) };
@@ -228,6 +256,30 @@ fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
         }
     }
     Ok((file, size, first))
+}
+
+/// Where the fragment begins that the file ends in, of an MP4 file that has its index and whole boxes before it.
+fn begun_fragment(file: &File, size: u64) -> Option<u64> {
+    let (mut at, mut has_index) = (0u64, false);
+    for _ in 0..BOXES_MAX {
+        let mut head = [0; 16];
+        let have = file.read_at(&mut head, at).ok()?;
+        let name: [u8; 4] = head[4..8].try_into().ok()?;
+        let length = match u32::from_be_bytes(head[..4].try_into().ok()?) {
+            1 => u64::from_be_bytes(head[8..].try_into().ok()?),
+            length => u64::from(length),
+        };
+        let next = at.checked_add(length)?;
+        if have < 8 || length < 8 {
+            return None;
+        }
+        if next > size {
+            return (has_index && &name == b"moof").then_some(at);
+        }
+        has_index |= &name == b"moov";
+        at = next;
+    }
+    None
 }
 
 /// What a refusal to open means.
