@@ -101,6 +101,13 @@ pub struct Decoded {
 }
 
 impl Decoder {
+    /// The transfer that the stream's own headers tell, as far as the decoder has read them; 2 for none.
+    pub fn transfer(&self) -> i32 {
+        // SAFETY: the decoder is open. The enumeration is read as a plain number: a newer library may hold a value
+        // that the bindings do not know.
+        unsafe { (&raw const (*self.inner.as_ptr()).color_trc).cast::<i32>().read() }
+    }
+
     /// True when each packet of a shown picture gives a frame, unless something is wrong. Others have packets that
     /// only say that nothing changed, or hold what is never shown.
     pub fn gives_every_frame(&self) -> bool {

@@ -14,13 +14,14 @@ use ffmpeg_next::format::context::Input;
 use ffmpeg_next::media::Type;
 use ffmpeg_next::{Packet, ffi};
 
+use super::colour::Tags;
 use super::decoder::Recipe;
 use super::headers::Headers;
 use super::look::StreamLook;
 use super::reader::{Reader, is_hidden};
 use super::source::{self, Opened};
 use crate::model::job::{FailCode, Failure, Source, Stage};
-use crate::model::media::{MediaFacts, Timeline};
+use crate::model::media::{Hdr, MediaFacts, Timeline};
 use crate::model::time::{Seconds, TimeBase};
 
 /// Packets that finding time 0 may read.
@@ -82,7 +83,10 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
     let timeline = Timeline { origin, time_base, duration: end };
     // A recording without a length has no finished index either.
     let key_frames = timeline.duration.and_then(|_| reader.key_frames());
-    let facts = facts(container, index, codec, &look, &timeline, key_frames);
+    let mut facts = facts(container, index, codec, &look, &timeline, key_frames);
+    if told && parameters.id() == Id::HEVC {
+        facts.hdr = stream_hdr(&recipe).unwrap_or(facts.hdr);
+    }
     Ok(Medium { reader, recipe, look, timeline, facts, frame_length, bytes_read })
 }
 
@@ -111,6 +115,13 @@ fn facts(
         key_frames,
         hdr: look.hdr(),
     }
+}
+
+/// What the stream itself says of its light: a container that is silent, or wrong, is common. Pictures go by the
+/// frame's word anyway.
+fn stream_hdr(recipe: &Recipe) -> Option<Hdr> {
+    let transfer = recipe.open(1).ok()?.transfer();
+    (transfer != Tags::NONE.transfer).then(|| Tags { transfer, ..Tags::NONE }.hdr())
 }
 
 /// The codec's name; the container's four characters when FFmpeg does not know it.
