@@ -297,8 +297,27 @@ fn refusal(error: Error, first: &[u8; 12]) -> Failure {
             FailCode::Incomplete,
             "the MP4 file is cut: the moov box that describes it is missing or damaged".to_owned(),
         ),
-        _ => at(FailCode::NotMedia, format!("not a video container that is read here ({error})")),
+        _ => match other_kind(first) {
+            Some(kind) => {
+                at(FailCode::NotMedia, format!("{kind} is not a video container that is read here"))
+            }
+            None => at(FailCode::NotMedia, format!("not a video container that is read here ({error})")),
+        },
     }
+}
+
+/// The name of what is often taken for a video.
+fn other_kind(first: &[u8; 12]) -> Option<&'static str> {
+    let kinds: [(&[u8], &str); 7] = [
+        (b"#EXTM3U", "an HLS playlist"),
+        (b"<?xml", "an XML document, such as a DASH manifest,"),
+        (b"<MPD", "a DASH manifest"),
+        (b"\xff\xd8\xff", "a JPEG picture"),
+        (b"\x89PNG\r\n", "a PNG picture"),
+        (b"%PDF", "a PDF document"),
+        (b"PK\x03\x04", "a ZIP archive"),
+    ];
+    kinds.into_iter().find(|(begin, _)| first.starts_with(begin)).map(|(_, name)| name)
 }
 
 fn internal(reason: impl std::fmt::Display) -> Failure {
