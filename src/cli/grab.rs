@@ -88,7 +88,11 @@ pub fn run(_global: &Global, args: Args) -> u8 {
                 say::complain(format_args!("{}: {failure}", args.file.display()));
             }
             let sent = manner.sent.and_then(|sent| sent.into_inner().ok());
-            finish(&args, &pages, planned.as_ref(), &stats, sent.as_deref())
+            let rest = match &ended {
+                Ended::Failed(failure) => format!("{}: {}", failure.stage.name(), failure.text),
+                _ => "the walk ended before it".to_owned(),
+            };
+            finish(&args, &pages, planned.as_ref(), &stats, &rest, sent.as_deref())
         }
     }
 }
@@ -101,14 +105,16 @@ fn fault(args: &Args, failure: &Failure) -> u8 {
     points::fault(&args.file, failure)
 }
 
+/// `rest` says why the points that nothing is known of have no picture.
 fn finish(
     args: &Args,
     pages: &Pages,
     planned: Option<&Planned>,
     stats: &Stats,
+    rest: &str,
     sent: Option<&[SentPacket]>,
 ) -> u8 {
-    let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p, args.pictures.sprite.is_some()));
+    let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p, args.pictures.sprite.is_some(), rest));
     let made = pictures.iter().filter(|(good, _)| *good).count();
     if args.json {
         let mut object = json!({
@@ -141,7 +147,7 @@ fn finish(
 }
 
 /// One entry an asked point, in asked order; true when its picture is there.
-fn entries(pages: &Pages, planned: &Planned, has_sheets: bool) -> Vec<(bool, Value)> {
+fn entries(pages: &Pages, planned: &Planned, has_sheets: bool, rest: &str) -> Vec<(bool, Value)> {
     let Some(job) = planned.jobs.first() else { return Vec::new() };
     let mut entries = Vec::with_capacity(job.points.len());
     for (asked, point) in (0u32..).zip(&job.points) {
@@ -167,7 +173,7 @@ fn entries(pages: &Pages, planned: &Planned, has_sheets: bool) -> Vec<(bool, Val
             }
         } else {
             entry.insert("status".into(), json!("failed"));
-            entry.insert("reason".into(), json!("the walk ended before it"));
+            entry.insert("reason".into(), json!(rest));
         }
         entries.push((good, Value::Object(entry)));
     }

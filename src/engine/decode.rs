@@ -9,11 +9,15 @@ use std::sync::atomic::Ordering;
 
 use super::capture::closure::Sent;
 use super::capture::steps::SeekRun;
+use super::damage::Damage;
 use super::ledger::Ledger;
 use super::media::decoder::{Decoded, Decoder, Received, Recipe, cut};
 use super::media::{Frame, Packet};
 use crate::model::job::{FailCode, Failure, Stage};
 use crate::model::media::Start;
+
+/// What is wrong where a picture just does not come out.
+const LOST: &str = "the decoder gives no frame for a packet";
 
 /// Where a run's packets come from, in decode order from its start on.
 pub trait Packets {
@@ -104,7 +108,15 @@ pub fn decode_run(
     deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
 ) -> Outcome {
     let places = run.targets.iter().enumerate().map(|(i, t)| ((t.seq - run.first) as usize, i)).collect();
-    let mut pass = Pass { run, places, first_damage: None, over: false, trusting: true };
+    let mut pass = Pass {
+        run,
+        places,
+        damage: Damage::none(false),
+        waiting: Vec::new(),
+        first_damage: None,
+        over: false,
+        trusting: true,
+    };
     let mut failure = None;
     match decoders.take() {
         Ok(mut decoder) => {
@@ -134,6 +146,9 @@ struct Pass<'a> {
     run: &'a SeekRun,
     /// Targets still to come: place in the run -> index in `SeekRun.targets`.
     places: BTreeMap<usize, usize>,
+    damage: Damage,
+    /// Targets that came out, but may yet turn out to refer to damage: place, frame, own damage.
+    waiting: Vec<(usize, Frame, bool)>,
     first_damage: Option<&'static str>,
     /// Nobody wants the rest.
     over: bool,
@@ -149,14 +164,20 @@ impl Pass<'_> {
         ledger: &Ledger<'_>,
         deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
     ) -> Result<(), Failure> {
+        // Some codecs have packets without a picture; where something is amiss already, none is excused.
+        self.damage = Damage::none(!self.trusting || decoder.gives_every_frame());
+        self.waiting.clear();
         let mut place = 0;
-        while place < self.run.heads.len() && !self.places.is_empty() {
+        while place < self.run.heads.len() && self.waiting.len() < self.places.len() {
             let Some(packet) = packets.next()? else { break };
             let sent = if self.trusting { &self.run.sent[place] } else { &Sent::Whole };
             if *sent == Sent::No {
                 ledger.packets_skipped.fetch_add(1, Ordering::Relaxed);
             } else {
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
+                if packet.is_corrupt() {
+                    self.damaged(place, "a part of the file is damaged or missing");
+                }
                 let pictures = sent.pictures(&self.run.heads[place]);
                 ledger.frames_decoded.fetch_add(pictures as u64, Ordering::Relaxed);
                 let mut part = None;
@@ -166,10 +187,12 @@ impl Pass<'_> {
                 };
                 ledger.note_sent(self.run.heads[0].pts, place, given.data().unwrap_or(&[]));
                 let taken = ledger.charge(Stage::Decode, || decoder.send(given, place as u64));
-                if !taken && !self.is_forgiven(place) {
-                    self.first_damage.get_or_insert("the decoder refuses a packet");
+                if !taken {
+                    self.damaged(place, "the decoder refuses a packet");
+                } else if !self.is_forgiven(place) {
+                    self.damage.sent(place, &self.run.heads[place]);
                 }
-                self.receive(decoder, ledger, deliver);
+                self.receive(decoder, place, ledger, deliver);
             }
             if self.over || (self.trusting && self.first_damage.is_some()) {
                 return Ok(());
@@ -178,14 +201,30 @@ impl Pass<'_> {
         }
         if !self.places.is_empty() {
             ledger.charge(Stage::Decode, || decoder.drain());
-            self.receive(decoder, ledger, deliver);
+            self.receive(decoder, place.saturating_sub(1), ledger, deliver);
+            if self.damage.ended(&self.run.heads) {
+                self.first_damage.get_or_insert(LOST);
+            }
+            if !(self.trusting && self.first_damage.is_some()) {
+                self.hand_on(true, deliver);
+            }
         }
         Ok(())
     }
 
+    /// Damage in or at a packet, unless it was to be expected there.
+    fn damaged(&mut self, place: usize, what: &'static str) {
+        if !self.is_forgiven(place) {
+            self.first_damage.get_or_insert(what);
+            self.damage.at(place, &self.run.heads[place]);
+        }
+    }
+
+    /// Takes what comes out; `sent` is the last packet that went in.
     fn receive(
         &mut self,
         decoder: &mut Decoder,
+        sent: usize,
         ledger: &Ledger<'_>,
         deliver: &mut dyn FnMut(usize, Frame, bool) -> bool,
     ) {
@@ -193,27 +232,45 @@ impl Pass<'_> {
             match ledger.charge(Stage::Decode, || decoder.receive()) {
                 Received::Frame(Decoded { frame, number, damaged }) => {
                     let place = number.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-                    let forgiven = self.is_forgiven(place);
-                    if damaged && !forgiven {
-                        self.first_damage.get_or_insert("the decoder reports damage");
+                    if place < self.run.heads.len() && self.damage.came(place, &self.run.heads) {
+                        self.first_damage.get_or_insert(LOST);
+                    }
+                    if damaged {
+                        self.damaged(place, "the decoder reports damage");
                     }
                     if self.trusting && self.first_damage.is_some() {
                         return;
                     }
-                    if let Some(target) = self.places.remove(&place)
-                        && !deliver(target, frame, damaged)
-                    {
-                        self.over = true;
+                    if self.places.contains_key(&place) {
+                        self.waiting.push((place, frame, damaged));
+                    }
+                    self.hand_on(false, deliver);
+                    if self.over {
                         return;
                     }
                 }
                 Received::Hungry | Received::End => return,
                 Received::Damage => {
-                    self.first_damage.get_or_insert("the decoder reports an error");
+                    self.damaged(sent, "the decoder reports an error");
                     if self.trusting {
                         return;
                     }
                 }
+            }
+        }
+    }
+
+    /// Delivers the targets about which all is known; everything at the end of the run.
+    fn hand_on(&mut self, ended: bool, deliver: &mut dyn FnMut(usize, Frame, bool) -> bool) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for (place, frame, damaged) in waiting {
+            if !ended && self.damage.may_spoil(place, &self.run.heads) {
+                self.waiting.push((place, frame, damaged));
+            } else if let Some(target) = self.places.remove(&place)
+                && !self.over
+                && !deliver(target, frame, damaged || self.damage.spoils(place))
+            {
+                self.over = true;
             }
         }
     }

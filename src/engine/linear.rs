@@ -12,6 +12,7 @@ use super::media::Frame;
 use super::media::decoder::{Decoded, Received};
 use super::media::reader::Reader;
 use crate::model::job::{Failure, Stage};
+use crate::model::media::{Field, PacketHead, Start};
 
 /// Heads that may be on their way through a decoder; older ones are forgotten.
 const IN_FLIGHT_MAX: usize = 4_096;
@@ -29,7 +30,6 @@ pub struct Seen {
 
 /// Serves `wants` (ascending instants: pts, or frame numbers when `counting`): for each, the last frame whose
 /// instant is not above it, else the first frame. `deliver(want, frame)` gets them in order; false stops.
-/// Returns how many wants were served.
 ///
 /// # Errors
 /// `Io`, and the decoder's refusal to open.
@@ -40,9 +40,17 @@ pub fn walk(
     wants: &[i64],
     counting: bool,
     deliver: &mut dyn FnMut(usize, &Seen) -> bool,
-) -> Result<usize, Failure> {
+) -> Result<Served, Failure> {
     let mut decoder = decoders.take()?;
-    let mut walk = Walk { wants, served: 0, shown: 0, previous: None, counting, heads: HashMap::new() };
+    let mut walk = Walk {
+        wants,
+        served: Served::default(),
+        shown: 0,
+        previous: None,
+        counting,
+        heads: HashMap::new(),
+        damage: None,
+    };
     let mut number = 0u64;
     loop {
         let next = ledger.charge(Stage::Plan, || reader.next())?;
@@ -53,10 +61,15 @@ pub fn walk(
                     let oldest = number.saturating_sub(IN_FLIGHT_MAX as u64 / 2);
                     walk.heads.retain(|n, _| *n >= oldest);
                 }
-                walk.heads.insert(number, (head.pts, head.duration, head.header.key));
+                walk.heads.insert(number, head);
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
                 ledger.note_sent(None, number as usize, packet.data().unwrap_or(&[]));
-                ledger.charge(Stage::Decode, || decoder.send(&mut packet, number));
+                let is_whole = !packet.is_corrupt();
+                if !ledger.charge(Stage::Decode, || decoder.send(&mut packet, number)) {
+                    walk.lose(number);
+                } else if !is_whole {
+                    walk.damaged(number);
+                }
                 number += 1;
             }
             None => ledger.charge(Stage::Decode, || decoder.drain()),
@@ -71,7 +84,7 @@ pub fn walk(
                 }
                 Received::Hungry | Received::End => break,
                 Received::Damage if ended => break,
-                Received::Damage => {}
+                Received::Damage => walk.lose(number.saturating_sub(1)),
             }
         }
         if ended {
@@ -82,21 +95,56 @@ pub fn walk(
     }
 }
 
+/// What became of the wants.
+#[derive(Debug, Default)]
+pub struct Served {
+    /// So many of the first ones are decided.
+    pub count: usize,
+    /// Those among them whose own frame is lost: no other takes its place.
+    pub lost: Vec<usize>,
+}
+
 struct Walk<'a> {
     wants: &'a [i64],
-    served: usize,
+    served: Served,
     shown: i64,
     previous: Option<Seen>,
     counting: bool,
-    heads: HashMap<u64, (Option<i64>, i64, bool)>,
+    /// Packets whose frames have not come out, by number.
+    heads: HashMap<u64, PacketHead>,
+    /// The first damaged packet since the last clean start.
+    damage: Option<u64>,
 }
 
 impl Walk<'_> {
+    fn damaged(&mut self, number: u64) {
+        self.damage = Some(self.damage.map_or(number, |damage| damage.min(number)));
+    }
+
+    /// A packet gives no frame. Where frames are counted it counts all the same.
+    fn lose(&mut self, number: u64) {
+        self.damaged(number);
+        self.shown += 1;
+    }
+
     /// A frame came out: everything that it is too late for is served by the one before. False when done.
     fn take(&mut self, decoded: Decoded, deliver: &mut dyn FnMut(usize, &Seen) -> bool) -> bool {
-        let head = decoded.number.and_then(|n| self.heads.remove(&n));
-        let (pts, length, key_frame) = head.unwrap_or((None, 1, false));
-        let at = match (self.counting, pts, &self.previous) {
+        let number = decoded.number.unwrap_or(0);
+        let head = self.heads.remove(&number);
+        if let (Some(head), Some(damage)) = (head.as_ref(), self.damage)
+            && head.header.start == Start::Clean
+            && number > damage
+            && !decoded.damaged
+        {
+            // Nothing before it is shown after it: here the count is sure again.
+            self.damage = None;
+            self.shown = i64::try_from(number).unwrap_or(i64::MAX);
+        }
+        if decoded.damaged {
+            self.damaged(number);
+        }
+        let damaged = decoded.damaged || self.damage.is_some_and(|damage| number > damage);
+        let at = match (self.counting, head.as_ref().and_then(|head| head.pts), &self.previous) {
             (true, ..) => self.shown,
             (false, Some(pts), _) => pts,
             // It follows the one before; without one it has no place.
@@ -104,28 +152,43 @@ impl Walk<'_> {
             (false, None, None) => return true,
         };
         self.shown += 1;
-        let length = if self.counting { 1 } else { length };
-        let seen =
-            Seen { frame: decoded.frame, at, length, key_frame, damaged: decoded.damaged, is_last: false };
+        let length = if self.counting { 1 } else { head.as_ref().map_or(1, |head| head.duration) };
+        let key_frame = head.is_some_and(|head| head.header.key);
+        let seen = Seen { frame: decoded.frame, at, length, key_frame, damaged, is_last: false };
         if let Some(previous) = self.previous.take() {
-            while self.wants.get(self.served).is_some_and(|want| *want < at) {
-                self.served += 1;
-                if !deliver(self.served - 1, &previous) {
+            while let Some(want) = self.wants.get(self.served.count).copied().filter(|want| *want < at) {
+                self.served.count += 1;
+                if self.is_lost(previous.at, want) {
+                    self.served.lost.push(self.served.count - 1);
+                } else if !deliver(self.served.count - 1, &previous) {
                     return false;
                 }
             }
         }
         self.previous = Some(seen);
-        self.served < self.wants.len()
+        self.served.count < self.wants.len()
+    }
+
+    /// Was there a frame between the one before and the want, which should have come out by now?
+    fn is_lost(&self, before: i64, want: i64) -> bool {
+        let between = |at: i64| at > before && at <= want;
+        let shown = |head: &PacketHead| !head.header.hidden && head.header.field != Field::Second;
+        match self.damage {
+            None => false,
+            Some(_) if self.counting => want > before,
+            Some(_) => self.heads.values().any(|head| shown(head) && head.pts.is_some_and(between)),
+        }
     }
 
     /// The end: the last frame serves whatever is left.
     fn finish(&mut self, deliver: &mut dyn FnMut(usize, &Seen) -> bool) {
         let Some(mut last) = self.previous.take() else { return };
         last.is_last = true;
-        while self.served < self.wants.len() {
-            self.served += 1;
-            if !deliver(self.served - 1, &last) {
+        while let Some(want) = self.wants.get(self.served.count).copied() {
+            self.served.count += 1;
+            if !self.counting && self.is_lost(last.at, want) {
+                self.served.lost.push(self.served.count - 1);
+            } else if !deliver(self.served.count - 1, &last) {
                 return;
             }
         }

@@ -4,6 +4,7 @@
 //! `VideoBatch` and a `Deliver`, and says how it ended.
 
 pub mod capture;
+mod damage;
 pub mod decode;
 pub mod develop;
 pub mod encode;

@@ -209,7 +209,11 @@ impl<'e> Walker<'e, '_> {
         self.tell();
         let served = served?;
         if !self.hall.develop.is_over() {
-            for asker in askers[served..].iter().flatten() {
+            for asker in served.lost.iter().flat_map(|want| &askers[*want]) {
+                let text = "the decoder gave no frame for it";
+                self.hall.develop.give_up(asker, Failure::new(FailCode::Corrupt, Stage::Decode, text));
+            }
+            for asker in askers[served.count..].iter().flatten() {
                 self.hall.develop.give_up(asker, nothing_shown());
             }
         }

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use ffmpeg_next::codec::{Context, Parameters};
+use ffmpeg_next::codec::{Context, Id, Parameters};
 use ffmpeg_next::{Error, Packet, decoder, ffi, frame};
 
 use super::source::decoder_options;
@@ -101,6 +101,19 @@ pub struct Decoded {
 }
 
 impl Decoder {
+    /// The transfer that the stream's own headers tell, as far as the decoder has read them; 2 for none.
+    pub fn transfer(&self) -> i32 {
+        // SAFETY: the decoder is open. The enumeration is read as a plain number: a newer library may hold a value
+        // that the bindings do not know.
+        unsafe { (&raw const (*self.inner.as_ptr()).color_trc).cast::<i32>().read() }
+    }
+
+    /// True when each packet of a shown picture gives a frame, unless something is wrong. Others have packets that
+    /// only say that nothing changed, or hold what is never shown.
+    pub fn gives_every_frame(&self) -> bool {
+        matches!(self.inner.id(), Id::H264 | Id::HEVC)
+    }
+
     /// Gives a packet, marked with `number`. False when the decoder refuses it, which is damage, not an end.
     pub fn send(&mut self, packet: &mut Packet, number: u64) -> bool {
         self.dirty = true;

@@ -14,13 +14,14 @@ use ffmpeg_next::format::context::Input;
 use ffmpeg_next::media::Type;
 use ffmpeg_next::{Packet, ffi};
 
+use super::colour::Tags;
 use super::decoder::Recipe;
 use super::headers::Headers;
 use super::look::StreamLook;
-use super::reader::Reader;
+use super::reader::{Reader, is_hidden};
 use super::source::{self, Opened};
 use crate::model::job::{FailCode, Failure, Source, Stage};
-use crate::model::media::{MediaFacts, Timeline};
+use crate::model::media::{Hdr, MediaFacts, Timeline};
 use crate::model::time::{Seconds, TimeBase};
 
 /// Packets that finding time 0 may read.
@@ -45,7 +46,7 @@ pub struct Medium {
 /// # Errors
 /// As `source::open`; `NoVideo`, `Unsupported`, `TooLarge`, `Corrupt` at stage `Probe`.
 pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Result<Medium, Failure> {
-    let Opened { mut input, bytes_read } = source::open(source)?;
+    let Opened { mut input, bytes_read, replaced } = source::open(source)?;
     let container = input.format().name().split(',').next().unwrap_or("").to_owned();
     let indexed = container == "mov" || container == "matroska";
     let told = indexed && choose(&input, stream).is_ok_and(|index| is_told(&input, index));
@@ -78,11 +79,14 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
         let text = format!("no decoder for {} in this FFmpeg", codec_name(&parameters));
         return Err(Failure::new(FailCode::Unsupported, Stage::Probe, text));
     }
-    let reader = Reader::new(input, index, time_base, headers, begin.replay);
+    let reader = Reader::new(input, index, time_base, headers, begin.replay, replaced);
     let timeline = Timeline { origin, time_base, duration: end };
     // A recording without a length has no finished index either.
     let key_frames = timeline.duration.and_then(|_| reader.key_frames());
-    let facts = facts(container, index, codec, &look, &timeline, key_frames);
+    let mut facts = facts(container, index, codec, &look, &timeline, key_frames);
+    if told && parameters.id() == Id::HEVC {
+        facts.hdr = stream_hdr(&recipe).unwrap_or(facts.hdr);
+    }
     Ok(Medium { reader, recipe, look, timeline, facts, frame_length, bytes_read })
 }
 
@@ -111,6 +115,13 @@ fn facts(
         key_frames,
         hdr: look.hdr(),
     }
+}
+
+/// What the stream itself says of its light: a container that is silent, or wrong, is common. Pictures go by the
+/// frame's word anyway.
+fn stream_hdr(recipe: &Recipe) -> Option<Hdr> {
+    let transfer = recipe.open(1).ok()?.transfer();
+    (transfer != Tags::NONE.transfer).then(|| Tags { transfer, ..Tags::NONE }.hdr())
 }
 
 /// The codec's name; the container's four characters when FFmpeg does not know it.
@@ -221,7 +232,7 @@ impl Beginning {
             let mut packet = Packet::empty();
             match packet.read(input) {
                 Ok(()) => {
-                    let hidden = packet.flags().bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
+                    let hidden = is_hidden(&packet);
                     if let (Some(first), false) = (self.first.get_mut(packet.stream()), hidden) {
                         *first = first.or(packet.pts());
                     }

@@ -6,6 +6,8 @@
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::codec::packet::side_data::Type as SideData;
 use ffmpeg_next::format::context::Input;
@@ -47,6 +49,8 @@ pub struct Reader {
     replay: VecDeque<Packet>,
     /// Packets that wait for a pts.
     waiting: VecDeque<(Packet, PacketHead)>,
+    /// See `source::Opened`.
+    replaced: Arc<AtomicBool>,
     /// Packets of the stream read so far.
     pub packets_read: u64,
     pub seeks: u64,
@@ -70,6 +74,7 @@ impl Reader {
         time_base: TimeBase,
         headers: Headers,
         replay: VecDeque<Packet>,
+        replaced: Arc<AtomicBool>,
     ) -> Reader {
         // SAFETY: the streams live as long as the input; `discard` may be set at any time.
         unsafe {
@@ -90,6 +95,7 @@ impl Reader {
             headers,
             replay,
             waiting: VecDeque::new(),
+            replaced,
             packets_read: 0,
             seeks: 0,
         };
@@ -182,7 +188,7 @@ impl Reader {
     /// The next packet of the stream and its head; none at the end.
     ///
     /// # Errors
-    /// `Io` when the file cannot be read.
+    /// `Io` when the file cannot be read, `Replaced` when it is no longer what was opened.
     // It borrows the reader and may fail: no iterator.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
@@ -206,7 +212,7 @@ impl Reader {
         if let Some((pts, dts)) = packet.pts().zip(packet.dts()) {
             self.lead = self.lead.max(pts.saturating_sub(dts));
         }
-        let hidden = flags.bits() & ffi::AV_PKT_FLAG_DISCARD != 0;
+        let hidden = is_hidden(&packet);
         let side = packet.side_data().find(|side| side.kind() == SideData::MatroskaBlockAdditional);
         let beside = side.as_ref().map(packet::SideData::data);
         let key = flags.contains(packet::Flags::KEY);
@@ -229,7 +235,12 @@ impl Reader {
         let mut broken = 0;
         loop {
             let mut packet = Packet::empty();
-            match packet.read(&mut self.input) {
+            let read = packet.read(&mut self.input);
+            if self.replaced.load(Ordering::Relaxed) {
+                let text = "the file was written over while it was read";
+                return Err(Failure::new(FailCode::Replaced, Stage::Decode, text));
+            }
+            match read {
                 Ok(()) if packet.stream() == self.stream => return Ok(Some(packet)),
                 Ok(()) => {}
                 Err(Error::Eof) => return Ok(None),
@@ -326,6 +337,13 @@ impl Reader {
         self.seek_start();
         Ok(scan)
     }
+}
+
+/// Does an edit list hide this packet's picture? The bindings' own flags leave that bit out.
+pub(super) fn is_hidden(packet: &Packet) -> bool {
+    use ffmpeg_next::packet::Ref;
+    // SAFETY: the packet is alive for the call.
+    unsafe { (*packet.as_ptr()).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
 }
 
 /// Program streams tell only some times. In MPEG-1/2 a B picture is shown when it is decoded, any other when the

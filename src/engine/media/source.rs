@@ -5,16 +5,19 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use ffmpeg_next::format::context::{Input, StreamIo};
-use ffmpeg_next::{Dictionary, Error, ffi};
+use ffmpeg_next::media::Type;
+use ffmpeg_next::{Dictionary, Error, Packet, ffi};
 
 use crate::model::job::{FailCode, Failure, Source, Stage};
 
@@ -25,6 +28,10 @@ pub const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg1video
                             vp6f,wmv1,wmv2,wmv3,vc1,theora,mjpeg,prores,dvvideo,gif,dnxhd,vvc";
 /// Bytes that one read asks for.
 const BUFFER_BYTES: usize = 64 << 10;
+/// Outermost boxes of an MP4 file that are looked at.
+const BOXES_MAX: usize = 1_000_000;
+/// Packets that may come before the first one of a video.
+const BIRTH_PACKETS_MAX: usize = 200;
 /// No single allocation of FFmpeg's may be larger.
 const ALLOCATION_BYTES_MAX: usize = 512 << 20;
 
@@ -46,19 +53,42 @@ pub struct Opened {
     pub input: Input,
     /// Bytes read from the file so far, counted below FFmpeg.
     pub bytes_read: Arc<AtomicU64>,
+    /// True once the file was written over while it was read: what comes now is of another video.
+    pub replaced: Arc<AtomicBool>,
 }
 
 /// Positional reads: the shared file offset of a passed descriptor is never touched.
 struct Positional {
-    file: File,
+    file: Arc<File>,
     at: u64,
+    /// Where the file ends for its reader.
+    end: u64,
+    /// As opened.
     size: u64,
+    modified: Option<SystemTime>,
     read: Arc<AtomicU64>,
+    replaced: Arc<AtomicBool>,
+}
+
+impl Positional {
+    /// Was it written to since it was opened? A file that only grew is a recording under way.
+    fn is_replaced(&self) -> std::io::Result<bool> {
+        let now = self.file.metadata()?;
+        Ok(now.len() < self.size || (now.len() == self.size && now.modified().ok() != self.modified))
+    }
 }
 
 impl Read for Positional {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.file.read_at(buffer, self.at)?;
+        // A file that grew meanwhile may be read on, unless its end was left out on purpose.
+        let room = if self.end < self.size { self.end.saturating_sub(self.at) } else { u64::MAX };
+        let most = buffer.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        let n = self.file.read_at(&mut buffer[..most], self.at)?;
+        // Asked afterwards: what was read before the change is the old video's.
+        if self.is_replaced()? {
+            self.replaced.store(true, Ordering::Relaxed);
+            return Err(std::io::Error::from_raw_os_error(libc::EIO));
+        }
         self.at += n as u64;
         self.read.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
@@ -69,7 +99,7 @@ impl Seek for Positional {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => i128::from(at),
-            SeekFrom::End(by) => i128::from(self.size) + i128::from(by),
+            SeekFrom::End(by) => i128::from(self.end) + i128::from(by),
             SeekFrom::Current(by) => i128::from(self.at) + i128::from(by),
         };
         self.at = u64::try_from(at).map_err(|_| std::io::ErrorKind::InvalidInput)?;
@@ -84,8 +114,30 @@ impl Seek for Positional {
 pub fn open(source: Source) -> Result<Opened, Failure> {
     let Source::Fd(fd) = source;
     let (file, size, first) = look(fd)?;
-    let read = Arc::new(AtomicU64::new(0));
-    let stream = Positional { file, at: 0, size, read: Arc::clone(&read) };
+    let file = Arc::new(file);
+    match attempt(&file, size, size, &first) {
+        // A recording whose last fragment is only begun: FFmpeg refuses the whole of it.
+        Err(failure) if failure.code == FailCode::Incomplete => match begun_fragment(&file, size) {
+            Some(end) => attempt(&file, size, end, &first),
+            None => Err(failure),
+        },
+        done => done,
+    }
+}
+
+/// Opens the container as if the file ended at `end`.
+fn attempt(file: &Arc<File>, size: u64, end: u64, first: &[u8; 12]) -> Result<Opened, Failure> {
+    let modified = file.metadata().and_then(|now| now.modified()).ok();
+    let (read, replaced) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let stream = Positional {
+        file: Arc::clone(file),
+        at: 0,
+        end,
+        size,
+        modified,
+        read: Arc::clone(&read),
+        replaced: Arc::clone(&replaced),
+    };
     let mut io = StreamIo::from_read_seek_with_capacity(stream, BUFFER_BYTES).map_err(internal)?;
     let mut options = Dictionary::new();
     options.set("protocol_whitelist", "");
@@ -111,14 +163,14 @@ pub fn open(source: Source) -> Result<Opened, Failure> {
         (context, code, Dictionary::own(left))
     };
     if code < 0 {
-        return Err(refusal(Error::from(code), &first));
+        return Err(refusal(Error::from(code), first));
     }
     // SAFETY: `context` was opened above and is handed over together with the AVIO context that it reads from.
     let input = unsafe { Input::wrap_with_custom_io(context, io) };
     if let Some((key, _)) = unknown.iter().next() {
         return Err(internal(format!("this FFmpeg does not know the option {key}")));
     }
-    Ok(Opened { input, bytes_read: read })
+    Ok(Opened { input, bytes_read: read, replaced })
 }
 
 /// Lets FFmpeg look into the streams. Every probe decoder gets the limits that ours have.
@@ -126,14 +178,40 @@ pub fn open(source: Source) -> Result<Opened, Failure> {
 /// # Errors
 /// `Corrupt` or `TooLarge` at stage `Probe`.
 pub fn find_stream_info(input: &mut Input, frame_pixels_max: u64) -> Result<(), Failure> {
+    if input.nb_streams() == 0 {
+        bear_streams(input);
+    }
+    probe_streams(input, frame_pixels_max)
+}
+
+/// FLV and program streams tell of a stream with its first packet. Those that are born while FFmpeg looks into the
+/// streams get no options of ours and must not be decoded, but some tell their picture size in no other way.
+fn bear_streams(input: &mut Input) {
+    for _ in 0..BIRTH_PACKETS_MAX {
+        let has_video = input.streams().any(|stream| stream.parameters().medium() == Type::Video);
+        if has_video || Packet::empty().read(input).is_err() {
+            break;
+        }
+    }
+    // SAFETY: the input is open. By byte, since the place of the first time is not known yet.
+    unsafe { ffi::av_seek_frame(input.as_mut_ptr(), -1, 0, ffi::AVSEEK_FLAG_BYTE) };
+    // What is born later is still not decoded.
+    let known = input.nb_streams() > 0;
+    let names = if known { DECODERS } else { "none" };
+    allow_decoders(input, names);
+}
+
+fn allow_decoders(input: &mut Input, names: &str) {
+    let Ok(names) = CString::new(names) else { return };
+    // SAFETY: the input is open and copies the text; an option of this name was taken when it was opened.
+    unsafe { ffi::av_opt_set(input.as_mut_ptr().cast(), c"codec_whitelist".as_ptr(), names.as_ptr(), 0) };
+}
+
+fn probe_streams(input: &mut Input, frame_pixels_max: u64) -> Result<(), Failure> {
     // SAFETY: the array has one dictionary a stream, as the call wants; each is owned again afterwards.
     let code = unsafe {
         let context = input.as_mut_ptr();
         let streams = (*context).nb_streams as usize;
-        if streams == 0 {
-            // Streams that are born while probing get no dictionary: they are not decoded then at all.
-            ffi::av_opt_set(context.cast(), c"codec_whitelist".as_ptr(), c"none".as_ptr(), 0);
-        }
         let mut options: Vec<*mut ffi::AVDictionary> =
             (0..streams).map(|_| decoder_options(frame_pixels_max).disown()).collect();
         let array = if streams == 0 { ptr::null_mut() } else { options.as_mut_ptr() };
@@ -180,6 +258,30 @@ fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
     Ok((file, size, first))
 }
 
+/// Where the fragment begins that the file ends in, of an MP4 file that has its index and whole boxes before it.
+fn begun_fragment(file: &File, size: u64) -> Option<u64> {
+    let (mut at, mut has_index) = (0u64, false);
+    for _ in 0..BOXES_MAX {
+        let mut head = [0; 16];
+        let have = file.read_at(&mut head, at).ok()?;
+        let name: [u8; 4] = head[4..8].try_into().ok()?;
+        let length = match u32::from_be_bytes(head[..4].try_into().ok()?) {
+            1 => u64::from_be_bytes(head[8..].try_into().ok()?),
+            length => u64::from(length),
+        };
+        let next = at.checked_add(length)?;
+        if have < 8 || length < 8 {
+            return None;
+        }
+        if next > size {
+            return (has_index && &name == b"moof").then_some(at);
+        }
+        has_index |= &name == b"moov";
+        at = next;
+    }
+    None
+}
+
 /// What a refusal to open means.
 fn refusal(error: Error, first: &[u8; 12]) -> Failure {
     let at = |code, text: String| Failure::new(code, Stage::Open, text);
@@ -195,8 +297,27 @@ fn refusal(error: Error, first: &[u8; 12]) -> Failure {
             FailCode::Incomplete,
             "the MP4 file is cut: the moov box that describes it is missing or damaged".to_owned(),
         ),
-        _ => at(FailCode::NotMedia, format!("not a video container that is read here ({error})")),
+        _ => match other_kind(first) {
+            Some(kind) => {
+                at(FailCode::NotMedia, format!("{kind} is not a video container that is read here"))
+            }
+            None => at(FailCode::NotMedia, format!("not a video container that is read here ({error})")),
+        },
     }
+}
+
+/// The name of what is often taken for a video.
+fn other_kind(first: &[u8; 12]) -> Option<&'static str> {
+    let kinds: [(&[u8], &str); 7] = [
+        (b"#EXTM3U", "an HLS playlist"),
+        (b"<?xml", "an XML document, such as a DASH manifest,"),
+        (b"<MPD", "a DASH manifest"),
+        (b"\xff\xd8\xff", "a JPEG picture"),
+        (b"\x89PNG\r\n", "a PNG picture"),
+        (b"%PDF", "a PDF document"),
+        (b"PK\x03\x04", "a ZIP archive"),
+    ];
+    kinds.into_iter().find(|(begin, _)| first.starts_with(begin)).map(|(_, name)| name)
 }
 
 fn internal(reason: impl std::fmt::Display) -> Failure {
