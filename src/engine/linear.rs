@@ -42,7 +42,16 @@ pub fn walk(
     deliver: &mut dyn FnMut(usize, &Seen) -> bool,
 ) -> Result<usize, Failure> {
     let mut decoder = decoders.take()?;
-    let mut walk = Walk { wants, served: 0, shown: 0, previous: None, counting, heads: HashMap::new() };
+    let mut walk = Walk {
+        wants,
+        served: 0,
+        shown: 0,
+        previous: None,
+        counting,
+        heads: HashMap::new(),
+        whole: false,
+        spoilt_from: None,
+    };
     let mut number = 0u64;
     loop {
         let next = ledger.charge(Stage::Plan, || reader.next())?;
@@ -55,7 +64,9 @@ pub fn walk(
                 }
                 walk.heads.insert(number, (head.pts, head.duration, head.header.key));
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
-                ledger.charge(Stage::Decode, || decoder.send(&mut packet, number));
+                if !ledger.charge(Stage::Decode, || decoder.send(&mut packet, number)) && walk.whole {
+                    walk.spoilt_from.get_or_insert(number);
+                }
                 number += 1;
             }
             None => ledger.charge(Stage::Decode, || decoder.drain()),
@@ -88,6 +99,10 @@ struct Walk<'a> {
     previous: Option<Seen>,
     counting: bool,
     heads: HashMap<u64, (Option<i64>, i64, bool)>,
+    /// A frame came out whole: what was damaged before it had no beginning.
+    whole: bool,
+    /// The first packet of damage that later frames may have taken over.
+    spoilt_from: Option<u64>,
 }
 
 impl Walk<'_> {
@@ -103,9 +118,9 @@ impl Walk<'_> {
             (false, None, None) => return true,
         };
         self.shown += 1;
+        let damaged = decoded.damaged || self.is_spoilt(&decoded, key_frame);
         let length = if self.counting { 1 } else { length };
-        let seen =
-            Seen { frame: decoded.frame, at, length, key_frame, damaged: decoded.damaged, is_last: false };
+        let seen = Seen { frame: decoded.frame, at, length, key_frame, damaged, is_last: false };
         if let Some(previous) = self.previous.take() {
             while self.wants.get(self.served).is_some_and(|want| *want < at) {
                 self.served += 1;
@@ -116,6 +131,18 @@ impl Walk<'_> {
         }
         self.previous = Some(seen);
         self.served < self.wants.len()
+    }
+
+    /// Was it made from damaged frames? The decoder says nothing of that; a whole key frame ends it.
+    fn is_spoilt(&mut self, decoded: &Decoded, key_frame: bool) -> bool {
+        self.whole |= !decoded.damaged;
+        let Some(number) = decoded.number.filter(|_| self.whole) else { return false };
+        if decoded.damaged {
+            self.spoilt_from = Some(self.spoilt_from.map_or(number, |from| from.min(number)));
+        } else if key_frame && self.spoilt_from.is_some_and(|from| from < number) {
+            self.spoilt_from = None;
+        }
+        self.spoilt_from.is_some_and(|from| from <= number)
     }
 
     /// The end: the last frame serves whatever is left.
