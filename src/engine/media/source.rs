@@ -23,6 +23,8 @@ pub const CONTAINERS: &str = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,h264,hevc
 /// FFmpeg's decoder names.
 pub const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg1video,mpeg2video,mpeg4,msmpeg4,h263,flv,\
                             vp6f,wmv1,wmv2,wmv3,vc1,theora,mjpeg,prores,dvvideo,gif,dnxhd,vvc";
+/// The beginning that a refused file is named by.
+const FIRST_BYTES: usize = 1024;
 /// Bytes that one read asks for.
 const BUFFER_BYTES: usize = 64 << 10;
 /// No single allocation of FFmpeg's may be larger.
@@ -161,7 +163,7 @@ pub fn decoder_options(frame_pixels_max: u64) -> Dictionary<'static> {
 }
 
 /// The file, its size and its first bytes.
-fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
+fn look(fd: OwnedFd) -> Result<(File, u64, Vec<u8>), Failure> {
     let file = File::from(fd);
     let io =
         |e: std::io::Error| Failure::new(FailCode::Io, Stage::Open, format!("cannot read the file: {e}"));
@@ -169,7 +171,7 @@ fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
     if size == 0 {
         return Err(Failure::new(FailCode::Empty, Stage::Open, "the file is empty"));
     }
-    let mut first = [0; 12];
+    let mut first = vec![0; FIRST_BYTES];
     let mut have = 0;
     while have < first.len() {
         match file.read_at(&mut first[have..], have as u64).map_err(io)? {
@@ -177,13 +179,15 @@ fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
             n => have += n,
         }
     }
+    first.truncate(have);
     Ok((file, size, first))
 }
 
 /// What a refusal to open means.
-fn refusal(error: Error, first: &[u8; 12]) -> Failure {
+fn refusal(error: Error, first: &[u8]) -> Failure {
     let at = |code, text: String| Failure::new(code, Stage::Open, text);
-    let is_mp4 = [&b"ftyp"[..], b"moov", b"mdat", b"wide", b"free", b"skip"].contains(&&first[4..8]);
+    let boxes = [&b"ftyp"[..], b"moov", b"mdat", b"wide", b"free", b"skip"];
+    let is_mp4 = first.get(4..8).is_some_and(|name| boxes.contains(&name));
     match error {
         Error::Other { errno } if errno == libc::EIO => {
             at(FailCode::Io, format!("cannot read the file: {error}"))
@@ -195,7 +199,27 @@ fn refusal(error: Error, first: &[u8; 12]) -> Failure {
             FailCode::Incomplete,
             "the MP4 file is cut: the moov box that describes it is missing or damaged".to_owned(),
         ),
-        _ => at(FailCode::NotMedia, format!("not a video container that is read here ({error})")),
+        _ => match pointer(first) {
+            Some(name) => {
+                at(FailCode::NotMedia, format!("not a video container that is read here, but {name}"))
+            }
+            None => at(FailCode::NotMedia, format!("not a video container that is read here ({error})")),
+        },
+    }
+}
+
+/// What people hand in for a video although it holds none, only the names of other files: they are never followed.
+fn pointer(first: &[u8]) -> Option<&'static str> {
+    let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
+    let has = |word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    match () {
+        () if text.starts_with(b"#EXTM3U") => Some("an HLS playlist"),
+        () if text.starts_with(b"ffconcat") => Some("a concat script"),
+        () if text.starts_with(b"<") && has(b"<MPD") => Some("a DASH manifest"),
+        () if text.starts_with(b"<") && has(b"<SmoothStreamingMedia") => Some("a Smooth Streaming manifest"),
+        () if text.starts_with(b"v=0") && has(b"m=video") => Some("an SDP description"),
+        () if text.starts_with(b"[playlist]") => Some("a PLS playlist"),
+        () => None,
     }
 }
 
