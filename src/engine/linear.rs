@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use super::capture::plan::Want;
 use super::decode::Decoders;
 use super::ledger::Ledger;
 use super::media::Frame;
-use super::media::decoder::{Decoded, Received};
+use super::media::decoder::{Decoded, Received, share};
 use super::media::reader::Reader;
 use crate::model::job::{Failure, Stage};
+use crate::model::media::{PacketHead, Start};
 
 /// Heads that may be on their way through a decoder; older ones are forgotten.
 const IN_FLIGHT_MAX: usize = 4_096;
@@ -27,8 +29,8 @@ pub struct Seen {
     pub is_last: bool,
 }
 
-/// Serves `wants` (ascending instants: pts, or frame numbers when `counting`): for each, the last frame whose
-/// instant is not above it, else the first frame. `deliver(want, frame)` gets them in order; false stops.
+/// Serves `wants` (ascending instants: pts, or frame numbers when `counting`): for each, the last frame, or key
+/// frame, whose instant is not above it, else the first frame. `deliver(want, frame)` gets them in order; false stops.
 /// Returns how many wants were served.
 ///
 /// # Errors
@@ -37,7 +39,7 @@ pub fn walk(
     reader: &mut Reader,
     decoders: &Decoders<'_>,
     ledger: &Ledger,
-    wants: &[i64],
+    wants: &[Want],
     counting: bool,
     deliver: &mut dyn FnMut(usize, &Seen) -> bool,
 ) -> Result<usize, Failure> {
@@ -47,6 +49,7 @@ pub fn walk(
         served: 0,
         shown: 0,
         previous: None,
+        key: None,
         counting,
         heads: HashMap::new(),
         whole: false,
@@ -62,7 +65,7 @@ pub fn walk(
                     let oldest = number.saturating_sub(IN_FLIGHT_MAX as u64 / 2);
                     walk.heads.retain(|n, _| *n >= oldest);
                 }
-                walk.heads.insert(number, (head.pts, head.duration, head.header.key));
+                walk.heads.insert(number, head);
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
                 if !ledger.charge(Stage::Decode, || decoder.send(&mut packet, number)) && walk.whole {
                     walk.spoilt_from.get_or_insert(number);
@@ -93,12 +96,14 @@ pub fn walk(
 }
 
 struct Walk<'a> {
-    wants: &'a [i64],
+    wants: &'a [Want],
     served: usize,
     shown: i64,
     previous: Option<Seen>,
+    /// The last whole key frame up to `previous`, which is all that some want.
+    key: Option<Seen>,
     counting: bool,
-    heads: HashMap<u64, (Option<i64>, i64, bool)>,
+    heads: HashMap<u64, PacketHead>,
     /// A frame came out whole: what was damaged before it had no beginning.
     whole: bool,
     /// The first packet of damage that later frames may have taken over.
@@ -109,7 +114,11 @@ impl Walk<'_> {
     /// A frame came out: everything that it is too late for is served by the one before. False when done.
     fn take(&mut self, decoded: Decoded, deliver: &mut dyn FnMut(usize, &Seen) -> bool) -> bool {
         let head = decoded.number.and_then(|n| self.heads.remove(&n));
-        let (pts, length, key_frame) = head.unwrap_or((None, 1, false));
+        let pts = head.and_then(|head| head.pts);
+        let length = head.map_or(1, |head| head.duration);
+        let key_frame = head.is_some_and(|head| head.header.key);
+        // A recovery point may be flagged too, but its picture is not whole.
+        let stands_alone = head.is_some_and(|head| matches!(head.header.start, Start::Clean | Start::Open));
         let at = match (self.counting, pts, &self.previous) {
             (true, ..) => self.shown,
             (false, Some(pts), _) => pts,
@@ -118,28 +127,30 @@ impl Walk<'_> {
             (false, None, None) => return true,
         };
         self.shown += 1;
-        let damaged = decoded.damaged || self.is_spoilt(&decoded, key_frame);
+        let damaged = decoded.damaged || self.is_spoilt(&decoded, stands_alone);
         let length = if self.counting { 1 } else { length };
         let seen = Seen { frame: decoded.frame, at, length, key_frame, damaged, is_last: false };
         if let Some(previous) = self.previous.take() {
-            while self.wants.get(self.served).is_some_and(|want| *want < at) {
-                self.served += 1;
-                if !deliver(self.served - 1, &previous) {
+            while self.wants.get(self.served).is_some_and(|want| want.pts < at) {
+                if !self.serve(&previous, deliver) {
                     return false;
                 }
             }
+        }
+        if stands_alone && !seen.damaged && self.wants.iter().any(|want| want.intra) {
+            self.key = Some(Seen { frame: share(&seen.frame), ..seen });
         }
         self.previous = Some(seen);
         self.served < self.wants.len()
     }
 
     /// Was it made from damaged frames? The decoder says nothing of that; a whole key frame ends it.
-    fn is_spoilt(&mut self, decoded: &Decoded, key_frame: bool) -> bool {
+    fn is_spoilt(&mut self, decoded: &Decoded, stands_alone: bool) -> bool {
         self.whole |= !decoded.damaged;
         let Some(number) = decoded.number.filter(|_| self.whole) else { return false };
         if decoded.damaged {
             self.spoilt_from = Some(self.spoilt_from.map_or(number, |from| from.min(number)));
-        } else if key_frame && self.spoilt_from.is_some_and(|from| from < number) {
+        } else if stands_alone && self.spoilt_from.is_some_and(|from| from < number) {
             self.spoilt_from = None;
         }
         self.spoilt_from.is_some_and(|from| from <= number)
@@ -149,11 +160,16 @@ impl Walk<'_> {
     fn finish(&mut self, deliver: &mut dyn FnMut(usize, &Seen) -> bool) {
         let Some(mut last) = self.previous.take() else { return };
         last.is_last = true;
-        while self.served < self.wants.len() {
-            self.served += 1;
-            if !deliver(self.served - 1, &last) {
-                return;
-            }
+        while self.served < self.wants.len() && self.serve(&last, deliver) {}
+    }
+
+    /// Serves the next want with the frame of its instant, or the key frame before it.
+    fn serve(&mut self, frame: &Seen, deliver: &mut dyn FnMut(usize, &Seen) -> bool) -> bool {
+        let want = self.served;
+        self.served += 1;
+        match &self.key {
+            Some(key) if self.wants[want].intra && key.at != frame.at => deliver(want, key),
+            _ => deliver(want, frame),
         }
     }
 }
