@@ -87,13 +87,16 @@ fn a_failure_carries_code_and_job_and_no_pictures() {
     let fail =
         Outcome::Fail(Failure::new(FailCode::NotMedia, Stage::Open, "a.mp4: no container that is read"));
     let body = rendered(&event(fail), BASE);
+    let mut truth = told();
+    truth["result"] = "fail".into();
+    truth["failure"] = json!({"code": "not_media", "stage": "open"});
     assert_eq!(
         body,
         json!({"EventType": "SnapshotComplete", "EventTime": "2026-01-02T03:04:07Z", "SubType": "SpecifiedTime",
             "Status": "fail", "VideoId": VIDEO, "ErrorCode": "InvalidParameter.ResourceContentBad",
             "ErrorMessage": "The resource operated InputFile is bad: a.mp4: no container that is read",
             "Extend": "{\"order\":\"A-17\"}", "JobId": JOB,
-            "Stillframe": told()})
+            "Stillframe": truth})
     );
 }
 
