@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 /// Four seconds with a key frame each second; sound begins half a second before it and lasts two seconds longer.
 fn whole() -> PathBuf {
     #[rustfmt::skip]
-    let recipe = ["-f", "lavfi", "-i", "sine=frequency=440:duration=6.5", "-itsoffset", "0.5", "-f", "lavfi", "-i",
+    let recipe = ["-f", "lavfi", "-i", "sine=frequency=440:duration=6.5", "-itsoffset", "0.52", "-f", "lavfi", "-i",
         "testsrc2=size=320x180:rate=25:duration=4", "-map", "1", "-map", "0", "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "veryfast",
         "-crf", "14", "-bf", "2", "-g", "25", "-keyint_min", "25", "-sc_threshold", "0", "-pix_fmt", "yuv420p",
         "-c:a", "aac", "-b:a", "32k"];
@@ -170,8 +170,8 @@ fn every_status_in_one_job_is_told_alike_everywhere() {
     let mut events = Events::of(&daemon);
     let clip = daemon.media().join("mixed.mp4");
     std::fs::copy(whole(), &clip).unwrap();
-    damage(&clip, 1.89..1.93, REFUSED);
-    damage(&clip, 2.69..2.73, CONCEALED);
+    damage(&clip, 1.87..1.89, REFUSED);
+    damage(&clip, 2.67..2.69, CONCEALED);
     let video = daemon.register(&clip);
     // Duplicates keep their places.
     let times = [0, 700, 2700, 700, 4900, 99_000, 1900, 3700];
@@ -179,14 +179,14 @@ fn every_status_in_one_job_is_told_alike_everywhere() {
     let truth = job(&daemon, &mut events, &video, &[("SpecifiedOffsetTimes", &list), ("Width", "64")]);
     let told = statuses(&truth);
     let want = [
-        ("first_frame", Some(500)),
-        ("ok", Some(700)),
-        ("concealed", Some(2700)),
-        ("ok", Some(700)),
-        ("last_frame", Some(4460)),
+        ("first_frame", Some(520)),
+        ("ok", Some(680)),
+        ("concealed", Some(2680)),
+        ("ok", Some(680)),
+        ("last_frame", Some(4480)),
         ("past_end", None),
         ("failed", None),
-        ("ok", Some(3700)),
+        ("ok", Some(3680)),
     ];
     assert_eq!(told, want.map(|(status, shown)| (status.to_owned(), shown)), "{truth}");
     assert_eq!(truth["result"], "partial", "{truth}");
@@ -210,11 +210,11 @@ fn a_frame_made_from_damaged_ones_is_never_called_ok() {
     let times: Vec<i64> = (0..100).map(|n| 520 + 40 * n).collect();
     let clean = grab(&whole(), &times, &["--width", "64"], 0);
     for (name, seconds, kept) in [
-        ("key", 2.49..2.51, CONCEALED),
-        ("reference", 2.61..2.63, CONCEALED),
-        ("one", 2.69..2.73, CONCEALED),
-        ("lost", 2.69..2.73, REFUSED),
-        ("key lost", 1.49..1.51, REFUSED),
+        ("key", 2.51..2.53, CONCEALED),
+        ("reference", 2.59..2.61, CONCEALED),
+        ("one", 2.67..2.69, CONCEALED),
+        ("lost", 2.67..2.69, REFUSED),
+        ("key lost", 1.51..1.53, REFUSED),
     ] {
         let clip = folder.path().join(name).with_extension("mp4");
         std::fs::copy(whole(), &clip).unwrap();
@@ -280,7 +280,7 @@ fn a_cell_that_failed_stays_background_and_is_told() {
     let mut events = Events::of(&daemon);
     let clip = daemon.media().join("cells.mp4");
     std::fs::copy(whole(), &clip).unwrap();
-    damage(&clip, 1.89..1.93, REFUSED);
+    damage(&clip, 1.87..1.89, REFUSED);
     let video = daemon.register(&clip);
     let sprite = r##"{"CellWidth":"64","CellHeight":"36","Columns":"2","Lines":"1","Color":"#00ff00","KeepCellPic":"delete"}"##;
     let list = "[700,1900,2700,99000,3700]";
