@@ -13,7 +13,7 @@ use super::media::Frame;
 use super::media::decoder::{Decoded, Received, share};
 use super::media::reader::Reader;
 use crate::model::job::{Failure, Stage};
-use crate::model::media::{PacketHead, Start};
+use crate::model::media::{Field, PacketHead, Start};
 
 /// Heads that may be on their way through a decoder; older ones are forgotten.
 const IN_FLIGHT_MAX: usize = 4_096;
@@ -52,6 +52,8 @@ pub fn walk(
         key: None,
         counting,
         heads: HashMap::new(),
+        sent: 0,
+        lost: false,
         whole: false,
         spoilt_from: None,
     };
@@ -65,10 +67,10 @@ pub fn walk(
                     let oldest = number.saturating_sub(IN_FLIGHT_MAX as u64 / 2);
                     walk.heads.retain(|n, _| *n >= oldest);
                 }
-                walk.heads.insert(number, head);
+                walk.note_sent(number, head);
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
-                if !ledger.charge(Stage::Decode, || decoder.send(&mut packet, number)) && walk.whole {
-                    walk.spoilt_from.get_or_insert(number);
+                if !ledger.charge(Stage::Decode, || decoder.send(&mut packet, number)) {
+                    walk.lose(number);
                 }
                 number += 1;
             }
@@ -84,7 +86,7 @@ pub fn walk(
                 }
                 Received::Hungry | Received::End => break,
                 Received::Damage if ended => break,
-                Received::Damage => {}
+                Received::Damage => walk.lose(number.saturating_sub(1)),
             }
         }
         if ended {
@@ -103,7 +105,11 @@ struct Walk<'a> {
     /// The last whole key frame up to `previous`, which is all that some want.
     key: Option<Seen>,
     counting: bool,
-    heads: HashMap<u64, PacketHead>,
+    /// Packets on their way, each with the number of pictures that were sent before it.
+    heads: HashMap<u64, (PacketHead, i64)>,
+    sent: i64,
+    /// A picture was lost, and with it the count of those after it, until one is known to have all before it.
+    lost: bool,
     /// A frame came out whole: what was damaged before it had no beginning.
     whole: bool,
     /// The first packet of damage that later frames may have taken over.
@@ -113,7 +119,12 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// A frame came out: everything that it is too late for is served by the one before. False when done.
     fn take(&mut self, decoded: Decoded, deliver: &mut dyn FnMut(usize, &Seen) -> bool) -> bool {
-        let head = decoded.number.and_then(|n| self.heads.remove(&n));
+        let (head, before) = decoded.number.and_then(|n| self.heads.remove(&n)).unzip();
+        let is_clean = head.is_some_and(|head| head.header.start == Start::Clean);
+        if self.lost && is_clean {
+            // Everything decoded before it is shown before it.
+            self.shown = self.shown.max(before.unwrap_or(0));
+        }
         let pts = head.and_then(|head| head.pts);
         let length = head.map_or(1, |head| head.duration);
         let key_frame = head.is_some_and(|head| head.header.key);
@@ -127,7 +138,8 @@ impl Walk<'_> {
             (false, None, None) => return true,
         };
         self.shown += 1;
-        let damaged = decoded.damaged || self.is_spoilt(&decoded, stands_alone);
+        let spoilt = self.is_spoilt(&decoded, if self.counting { is_clean } else { stands_alone });
+        let damaged = decoded.damaged || spoilt;
         let length = if self.counting { 1 } else { length };
         let seen = Seen { frame: decoded.frame, at, length, key_frame, damaged, is_last: false };
         if let Some(previous) = self.previous.take() {
@@ -144,13 +156,31 @@ impl Walk<'_> {
         self.served < self.wants.len()
     }
 
-    /// Was it made from damaged frames? The decoder says nothing of that; a whole key frame ends it.
-    fn is_spoilt(&mut self, decoded: &Decoded, stands_alone: bool) -> bool {
+    fn note_sent(&mut self, number: u64, head: PacketHead) {
+        self.heads.insert(number, (head, self.sent));
+        self.sent += i64::from(head.header.field != Field::Second && !head.header.hidden);
+    }
+
+    /// The decoder gave nothing for a packet. Before the first whole frame that is no damage, but no beginning yet.
+    fn lose(&mut self, number: u64) {
+        if self.whole {
+            self.lost = true;
+            self.spoil(number);
+        }
+    }
+
+    fn spoil(&mut self, number: u64) {
+        self.spoilt_from = Some(self.spoilt_from.map_or(number, |from| from.min(number)));
+    }
+
+    /// Was it made from damaged frames? The decoder says nothing of that. A whole frame that needs none before it
+    /// ends it.
+    fn is_spoilt(&mut self, decoded: &Decoded, ends_it: bool) -> bool {
         self.whole |= !decoded.damaged;
         let Some(number) = decoded.number.filter(|_| self.whole) else { return false };
         if decoded.damaged {
-            self.spoilt_from = Some(self.spoilt_from.map_or(number, |from| from.min(number)));
-        } else if stands_alone && self.spoilt_from.is_some_and(|from| from < number) {
+            self.spoil(number);
+        } else if ends_it && self.spoilt_from.is_some_and(|from| from < number) {
             self.spoilt_from = None;
         }
         self.spoilt_from.is_some_and(|from| from <= number)
