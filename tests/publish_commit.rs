@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, VideoId};
 use stillframe::model::job::{FailCode, Failure, Stage};
 use stillframe::model::media::Backend;
-use stillframe::model::snapshot::{ImageKind, PointStatus, Shown};
+use stillframe::model::snapshot::{Counts, ImageKind, PointStatus, Shown};
 use stillframe::model::spec::{Points, SnapshotSpec};
 use stillframe::service::clock::{Clock, ManualClock};
 use stillframe::service::objects::{ObjectStore, TempObject};
@@ -131,8 +131,9 @@ async fn images_rows_and_event_appear_together() {
     let bench = Bench::new().await;
     let finished = bench.finish(bench.decided("j").await).await.expect("finished");
     assert!(finished.held && finished.event && finished.failure.is_none());
-    assert_eq!((finished.pictures, finished.sheets), (2, 1));
-    assert_eq!((finished.asked, finished.delivered, finished.past_end, finished.failed), (3, 2, 0, 1));
+    assert_eq!((finished.pictures, finished.tally.sheets), (2, 1));
+    let counts = Counts { asked: 3, delivered: 2, past_end: 0, failed: 1 };
+    assert_eq!(finished.tally.points, counts);
     assert_eq!(bench.files(), ["j-00001.jpg", "j-00001.jpg", "j-00002.jpg"]);
     let picture = bench.objects.read("v/snapshots/normal/j-00002.jpg").await.expect("read").expect("there");
     assert_eq!(&picture.bytes[..], b"p2");
@@ -170,7 +171,10 @@ async fn a_job_without_images_fails_and_says_so() {
     bench.objects.discard(&"v".into(), &"j".into()).await.expect("discarded");
     decided.failure = Some(Failure::new(FailCode::NoVideo, Stage::Probe, "no video stream"));
     let finished = bench.finish(decided).await.expect("finished");
-    assert_eq!((finished.held, finished.pictures, finished.sheets, finished.failed), (true, 0, 0, 3));
+    assert_eq!(
+        (finished.held, finished.pictures, finished.tally.sheets, finished.tally.points.failed),
+        (true, 0, 0, 3)
+    );
     let job = bench.store.job(None, &"j".into()).await.expect("read").expect("a job");
     assert_eq!(job.state, JobState::Failed);
     assert_eq!(job.failure.map(|f| f.code), Some(FailCode::NoVideo));

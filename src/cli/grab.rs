@@ -16,8 +16,8 @@ use crate::engine::ledger::SentPacket;
 use crate::engine::media::source::warm_up;
 use crate::engine::run::{Manner, run_in};
 use crate::model::delivery::{Deliver, Gone, Message, Planned};
-use crate::model::job::{Ended, Failure, Grant, Stats};
-use crate::model::snapshot::{EncodedImage, ImageKind, Shown};
+use crate::model::job::{Ended, FailCode, Failure, Grant, Stage, Stats};
+use crate::model::snapshot::{Counts, EncodedImage, ImageKind, PointStatus, Shown};
 
 /// Pictures in the making may hold this much.
 const GRAB_BYTES: u64 = 256 << 20;
@@ -80,7 +80,10 @@ pub fn run(_global: &Global, args: Args) -> u8 {
     let grant = Grant { threads, bytes: GRAB_BYTES };
     let manner = Manner { frame_threads: args.threads.unwrap_or(1), sent: args.sent.then(Mutex::default) };
     let (ended, stats) = run_in(&manner, &batch, source, grant, &album);
-    let pages = album.close();
+    let mut pages = album.close();
+    if let Ended::Failed(failure) = &ended {
+        pages.ended.get_or_insert_with(|| failure.clone());
+    }
     match (ended, &pages.planned) {
         (Ended::Failed(failure), None) => fault(&args, &failure),
         (ended, planned) => {
@@ -88,11 +91,7 @@ pub fn run(_global: &Global, args: Args) -> u8 {
                 say::complain(format_args!("{}: {failure}", args.file.display()));
             }
             let sent = manner.sent.and_then(|sent| sent.into_inner().ok());
-            let rest = match &ended {
-                Ended::Failed(failure) => format!("{}: {}", failure.stage.name(), failure.text),
-                _ => "the walk ended before it".to_owned(),
-            };
-            finish(&args, &pages, planned.as_ref(), &stats, &rest, sent.as_deref())
+            finish(&args, &pages, planned.as_ref(), &stats, sent.as_deref())
         }
     }
 }
@@ -105,21 +104,28 @@ fn fault(args: &Args, failure: &Failure) -> u8 {
     points::fault(&args.file, failure)
 }
 
-/// `rest` says why the points that nothing is known of have no picture.
 fn finish(
     args: &Args,
     pages: &Pages,
     planned: Option<&Planned>,
     stats: &Stats,
-    rest: &str,
     sent: Option<&[SentPacket]>,
 ) -> u8 {
-    let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p, args.pictures.sprite.is_some(), rest));
-    let made = pictures.iter().filter(|(good, _)| *good).count();
+    let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p));
+    let counts = Counts::of(pictures.iter().map(|(status, _)| *status));
+    let sheets_missing = planned.and_then(|p| p.jobs.first()).map_or(0, |job| {
+        (0..job.sheets)
+            .filter(|number| !pages.files.contains_key(&ImageKind::Sheet { number: *number }))
+            .count()
+    });
     if args.json {
         let mut object = json!({
             "file": args.file.display().to_string(),
             "media": planned.map(|p| report::media(&p.media)),
+            "asked": counts.asked,
+            "delivered": counts.delivered,
+            "past_end": counts.past_end,
+            "failed": counts.failed,
             "pictures": pictures.iter().map(|(_, entry)| entry).collect::<Vec<_>>(),
             "stats": report::stats(stats, 1),
         });
@@ -139,45 +145,66 @@ fn finish(
             say!("{}  {}x{}", file.display(), sheet["width"], sheet["height"]);
         }
     }
-    match (made, pictures.len()) {
-        (made, all) if made == all && made > 0 => exit::DONE,
-        (0, _) => exit::FAULT,
-        _ => exit::PARTIAL,
+    let Counts { asked, delivered, past_end, failed } = counts;
+    if delivered == asked && sheets_missing == 0 && asked > 0 {
+        return exit::DONE;
     }
+    say::complain(format_args!(
+        "{}: {delivered} of {asked} pictures, {past_end} past the end, {failed} failed",
+        args.file.display()
+    ));
+    if delivered == 0 { exit::FAULT } else { exit::PARTIAL }
 }
 
-/// One entry an asked point, in asked order; true when its picture is there.
-fn entries(pages: &Pages, planned: &Planned, has_sheets: bool, rest: &str) -> Vec<(bool, Value)> {
+/// One entry an asked point, in asked order, and how it ended.
+fn entries(pages: &Pages, planned: &Planned) -> Vec<(PointStatus, Value)> {
     let Some(job) = planned.jobs.first() else { return Vec::new() };
     let mut entries = Vec::with_capacity(job.points.len());
+    let mut cells = 0u32..;
     for (asked, point) in (0u32..).zip(&job.points) {
         let mut entry = serde_json::Map::new();
         entry.insert("ordinal".into(), json!(asked + 1));
         entry.insert("asked_ms".into(), json!(point.asked_ms));
-        let mut good = false;
-        if point.past_end {
-            entry.insert("status".into(), json!("past_end"));
-        } else if let Some(failure) = pages.failed.get(&asked) {
-            entry.insert("status".into(), json!("failed"));
-            entry.insert("reason".into(), json!(format!("{}: {}", failure.stage.name(), failure.text)));
-        } else if let Some(shown) = pages.shown.get(&asked) {
-            entry.extend(report::shown(shown));
-            good = true;
-            if let Some((file, bytes)) = pages.files.get(&ImageKind::Picture { asked }) {
-                entry.insert("file".into(), json!(file));
-                entry.insert("bytes".into(), json!(bytes.2));
-            } else if !has_sheets {
-                good = false;
-                entry.insert("status".into(), json!("failed"));
-                entry.insert("reason".into(), json!("publish: the picture could not be written"));
-            }
+        let sheet = match point.past_end {
+            true => None,
+            false => cells.next().and_then(|cell| cell.checked_div(job.cells_per_sheet)),
+        };
+        let status = if point.past_end {
+            PointStatus::PastEnd
         } else {
-            entry.insert("status".into(), json!("failed"));
-            entry.insert("reason".into(), json!(rest));
-        }
-        entries.push((good, Value::Object(entry)));
+            match picture(pages, asked, sheet) {
+                Ok((shown, file)) => {
+                    entry.extend(report::shown(shown));
+                    if let Some((file, (_, _, bytes))) = file {
+                        entry.insert("file".into(), json!(file));
+                        entry.insert("bytes".into(), json!(bytes));
+                    }
+                    shown.status
+                }
+                Err(failure) => {
+                    entry.insert("reason".into(), json!(failure.to_string()));
+                    PointStatus::Failed
+                }
+            }
+        };
+        entry.insert("status".into(), json!(status.name()));
+        entries.push((status, Value::Object(entry)));
     }
     entries
+}
+
+/// What is true about a point's picture and its file; without a file of its own it lies in its `sheet`.
+fn picture(pages: &Pages, asked: u32, sheet: Option<u32>) -> Result<(&Shown, Option<&Written>), Failure> {
+    let own = pages.files.get(&ImageKind::Picture { asked });
+    let in_sheet = || sheet.is_some_and(|number| pages.files.contains_key(&ImageKind::Sheet { number }));
+    match (pages.failed.get(&asked), pages.shown.get(&asked)) {
+        (None, Some(shown)) if own.is_some() || in_sheet() => Ok((shown, own)),
+        (Some(failure), _) => Err(failure.clone()),
+        (None, shown) => Err(pages.ended.clone().unwrap_or_else(|| {
+            let stage = if shown.is_some() { Stage::Encode } else { Stage::Decode };
+            Failure::new(FailCode::Internal, stage, "the walk ended before it")
+        })),
+    }
 }
 
 fn sheets(pages: &Pages) -> Value {
@@ -222,9 +249,13 @@ struct Pages {
     planned: Option<Planned>,
     shown: BTreeMap<u32, Shown>,
     failed: BTreeMap<u32, Failure>,
-    /// File name; width, height, bytes.
-    files: BTreeMap<ImageKind, (String, (u32, u32, usize))>,
+    files: BTreeMap<ImageKind, Written>,
+    /// Why the walk ended before everything was decided.
+    ended: Option<Failure>,
 }
+
+/// File name; width, height, bytes.
+type Written = (String, (u32, u32, usize));
 
 impl<'a> Album<'a> {
     fn new(out: &'a Path, with_bar: bool) -> Album<'a> {
@@ -246,7 +277,11 @@ impl<'a> Album<'a> {
             ImageKind::Sheet { number } => format!("sprite-{:05}.jpg", number + 1),
         };
         if let Err(e) = write(&self.out.join(&name), &image.bytes) {
-            say::complain(format_args!("cannot write {}: {e}", self.out.join(&name).display()));
+            let text = format!("cannot write {}: {e}", self.out.join(&name).display());
+            say::complain(&text);
+            self.with(|pages| {
+                pages.ended.get_or_insert(Failure::new(FailCode::Io, Stage::Publish, text)).code
+            });
             return Err(Gone);
         }
         let size = (image.width, image.height, image.bytes.len());

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::{Global, common, exit, say};
 use crate::model::ids::JobId;
+use crate::model::snapshot::Counts;
 use crate::service::picture;
+use crate::service::result::Tally;
 use crate::service::store::Store;
 use crate::service::store::rows::{Job, JobState, PointRow, SheetRow};
 
@@ -86,17 +88,35 @@ fn told(done: bool, otherwise: &str) -> Result<u8, u8> {
 
 async fn list(store: &Store, state: Option<JobState>, limit: u32, json: bool) -> Result<u8, u8> {
     let jobs = store.jobs(state, limit).await.map_err(common::fault)?;
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
+    let statuses = store.statuses(&ids).await.map_err(common::fault)?;
+    let tally = |job: &Job| {
+        let counted = statuses.get(&job.id).into_iter().flatten();
+        let all = counted.flat_map(|(status, count)| std::iter::repeat_n(*status, *count as usize));
+        Tally::of(&job.spec, all, job.sheets)
+    };
     if json {
-        common::print_json(&jobs.iter().map(job_json).collect());
+        common::print_json(&jobs.iter().map(|job| job_json(job, tally(job))).collect());
         return Ok(exit::DONE);
     }
-    say!("{:32}  {:9}  {:8}  {:32}  {:24}  REASON", "JOB", "STATE", "ATTEMPTS", "VIDEO", "CREATED");
+    say!(
+        "{:32}  {:9}  {:7}  {:8}  {:32}  {:24}  REASON",
+        "JOB",
+        "STATE",
+        "RESULT",
+        "ATTEMPTS",
+        "VIDEO",
+        "CREATED"
+    );
     for job in &jobs {
-        let reason = job.failure.as_ref().map_or("", |failure| failure.code.name());
+        let reason = job.failure.as_ref().map_or_else(String::new, |failure| {
+            format!("{} ({})", failure.code.name(), failure.stage.name())
+        });
         say!(
-            "{:32}  {:9}  {:<8}  {:32}  {:24}  {reason}",
+            "{:32}  {:9}  {:7}  {:<8}  {:32}  {:24}  {reason}",
             job.id.0,
             job.state.name(),
+            result(job, tally(job)).unwrap_or("-"),
             job.attempts,
             job.video.0,
             common::instant(job.created_ms),
@@ -112,18 +132,19 @@ async fn show(store: &Store, id: &JobId, json: bool) -> Result<u8, u8> {
     };
     let points = store.points(id).await.map_err(common::fault)?;
     let sheets = store.sheets(id).await.map_err(common::fault)?;
+    let tally = Tally::of(&job.spec, points.iter().map(|point| point.status), job.sheets);
     if json {
-        let mut shown = job_json(&job);
+        let mut shown = job_json(&job, tally);
         shown["points"] = points.iter().map(|point| picture::told(&job.video, id, point)).collect();
         shown["sheet_list"] = sheets.iter().map(sheet_json).collect();
         common::print_json(&shown);
     } else {
-        print_job(&job, &points, &sheets);
+        print_job(&job, tally, &points, &sheets);
     }
     Ok(exit::DONE)
 }
 
-fn print_job(job: &Job, points: &[PointRow], sheets: &[SheetRow]) {
+fn print_job(job: &Job, tally: Tally, points: &[PointRow], sheets: &[SheetRow]) {
     say!("job        {}", job.id);
     say!("video      {}", job.video);
     say!("account    {}", job.account);
@@ -140,8 +161,16 @@ fn print_job(job: &Job, points: &[PointRow], sheets: &[SheetRow]) {
     if let Some(failure) = &job.failure {
         say!("failure    {failure}");
     }
+    if let Some(result) = result(job, tally) {
+        say!("result     {result}");
+        let Counts { asked, delivered, past_end, failed } = tally.points;
+        say!("asked      {asked}: {delivered} delivered, {past_end} past the end, {failed} failed");
+    }
     say!("pictures   {}", job.pictures);
-    say!("sheets     {}", job.sheets);
+    match tally.sheets_asked {
+        asked if asked > job.sheets => say!("sheets     {} of {asked}", job.sheets),
+        _ => say!("sheets     {}", job.sheets),
+    }
     if !points.is_empty() {
         say!(
             "\n{:>7}  {:>10}  {:>10}  {:11}  {:>9}  REASON",
@@ -169,8 +198,17 @@ fn print_job(job: &Job, points: &[PointRow], sheets: &[SheetRow]) {
     }
 }
 
-fn job_json(job: &Job) -> Value {
-    json!({
+/// The word for an ended job; none while it waits or runs.
+fn result(job: &Job, tally: Tally) -> Option<&'static str> {
+    match job.state {
+        JobState::Queued | JobState::Running => None,
+        JobState::Succeeded => Some(tally.result(false)),
+        JobState::Failed | JobState::Cancelled => Some(tally.result(true)),
+    }
+}
+
+fn job_json(job: &Job, tally: Tally) -> Value {
+    let mut told = json!({
         "job_id": job.id.0,
         "video_id": job.video.0,
         "account": job.account.0,
@@ -185,7 +223,12 @@ fn job_json(job: &Job) -> Value {
         })),
         "pictures": job.pictures,
         "sheets": job.sheets,
-    })
+    });
+    if let (Some(result), Value::Object(told)) = (result(job, tally), &mut told) {
+        told.insert("result".into(), result.into());
+        told.extend(tally.counts());
+    }
+    told
 }
 
 fn sheet_json(sheet: &SheetRow) -> Value {

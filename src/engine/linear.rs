@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use super::capture::steps::Want;
 use super::decode::Decoders;
 use super::ledger::Ledger;
 use super::media::Frame;
-use super::media::decoder::{Decoded, Received};
+use super::media::decoder::{Decoded, Received, share};
 use super::media::reader::Reader;
 use crate::model::job::{Failure, Stage};
 use crate::model::media::{Field, PacketHead, Start};
@@ -28,8 +29,8 @@ pub struct Seen {
     pub is_last: bool,
 }
 
-/// Serves `wants` (ascending instants: pts, or frame numbers when `counting`): for each, the last frame whose
-/// instant is not above it, else the first frame. `deliver(want, frame)` gets them in order; false stops.
+/// Serves `wants` (ascending instants: pts, or frame numbers when `counting`): for each, the last frame, or key
+/// frame, whose instant is not above it, else the first frame. `deliver(want, frame)` gets them in order; false stops.
 ///
 /// # Errors
 /// `Io`, and the decoder's refusal to open.
@@ -37,7 +38,7 @@ pub fn walk(
     reader: &mut Reader,
     decoders: &Decoders<'_>,
     ledger: &Ledger<'_>,
-    wants: &[i64],
+    wants: &[Want],
     counting: bool,
     deliver: &mut dyn FnMut(usize, &Seen) -> bool,
 ) -> Result<Served, Failure> {
@@ -47,6 +48,7 @@ pub fn walk(
         served: Served::default(),
         shown: 0,
         previous: None,
+        key: None,
         counting,
         heads: HashMap::new(),
         damage: None,
@@ -105,10 +107,12 @@ pub struct Served {
 }
 
 struct Walk<'a> {
-    wants: &'a [i64],
+    wants: &'a [Want],
     served: Served,
     shown: i64,
     previous: Option<Seen>,
+    /// The last whole key frame up to `previous`, which is all that some want.
+    key: Option<Seen>,
     counting: bool,
     /// Packets whose frames have not come out, by number.
     heads: HashMap<u64, PacketHead>,
@@ -153,20 +157,38 @@ impl Walk<'_> {
         };
         self.shown += 1;
         let length = if self.counting { 1 } else { head.as_ref().map_or(1, |head| head.duration) };
-        let key_frame = head.is_some_and(|head| head.header.key);
+        let key_frame = head.as_ref().is_some_and(|head| head.header.key);
+        // A recovery point may be flagged too, but its picture is not whole.
+        let stands_alone = head.is_some_and(|head| matches!(head.header.start, Start::Clean | Start::Open));
         let seen = Seen { frame: decoded.frame, at, length, key_frame, damaged, is_last: false };
         if let Some(previous) = self.previous.take() {
-            while let Some(want) = self.wants.get(self.served.count).copied().filter(|want| *want < at) {
-                self.served.count += 1;
-                if self.is_lost(previous.at, want) {
-                    self.served.lost.push(self.served.count - 1);
-                } else if !deliver(self.served.count - 1, &previous) {
+            while self.wants.get(self.served.count).is_some_and(|want| want.pts < at) {
+                if !self.serve(&previous, deliver) {
                     return false;
                 }
             }
         }
+        if stands_alone && !seen.damaged && self.wants.iter().any(|want| want.intra) {
+            self.key = Some(Seen { frame: share(&seen.frame), ..seen });
+        }
         self.previous = Some(seen);
         self.served.count < self.wants.len()
+    }
+
+    /// Serves the next want with the frame of its instant, or the key frame before it. False stops.
+    fn serve(&mut self, frame: &Seen, deliver: &mut dyn FnMut(usize, &Seen) -> bool) -> bool {
+        let number = self.served.count;
+        let want = self.wants[number];
+        self.served.count += 1;
+        if let Some(key) = self.key.as_ref().filter(|key| want.intra && key.at != frame.at) {
+            return deliver(number, key);
+        }
+        // At the end of a count nobody can tell what is missing.
+        if !(frame.is_last && self.counting) && self.is_lost(frame.at, want.pts) {
+            self.served.lost.push(number);
+            return true;
+        }
+        deliver(number, frame)
     }
 
     /// Was there a frame between the one before and the want, which should have come out by now?
@@ -184,13 +206,6 @@ impl Walk<'_> {
     fn finish(&mut self, deliver: &mut dyn FnMut(usize, &Seen) -> bool) {
         let Some(mut last) = self.previous.take() else { return };
         last.is_last = true;
-        while let Some(want) = self.wants.get(self.served.count).copied() {
-            self.served.count += 1;
-            if !self.counting && self.is_lost(last.at, want) {
-                self.served.lost.push(self.served.count - 1);
-            } else if !deliver(self.served.count - 1, &last) {
-                return;
-            }
-        }
+        while self.served.count < self.wants.len() && self.serve(&last, deliver) {}
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rayon::Scope;
 
 use super::capture::plan::Planner;
-use super::capture::steps::{Reason, SeekRun, Step};
+use super::capture::steps::{Reason, SeekRun, Step, Want};
 use super::decode::{Held, Packets};
 use super::develop::Exposure;
 use super::hall::{Hall, Loads, RunGuard};
@@ -168,10 +168,10 @@ impl<'e> Walker<'e, '_> {
         }
         let counting = !self.has_pts()?;
         let rest = rest.unwrap_or_else(|| (0..self.hall.wishes.wants.len()).collect());
-        let (wants, askers): (Vec<i64>, Vec<Vec<Asker>>) = if counting {
+        let (wants, askers): (Vec<Want>, Vec<Vec<Asker>>) = if counting {
             self.hall.wishes.by_count(&rest, self.hall.frame_length)
         } else {
-            rest.iter().map(|i| (self.hall.wishes.wants[*i].pts, self.hall.wishes.askers[*i].clone())).unzip()
+            rest.iter().map(|i| (self.hall.wishes.wants[*i], self.hall.wishes.askers[*i].clone())).unzip()
         };
         let points: Vec<PointKey> = askers.iter().flatten().map(|a| a.point).collect();
         self.reader.seek_start();

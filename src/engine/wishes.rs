@@ -74,15 +74,18 @@ impl Wishes {
     }
 
     /// These wants (indices) for a stream without pts, where a frame's place in display order is its pts.
-    pub fn by_count(&self, wants: &[usize], frame_length: Seconds) -> (Vec<i64>, Vec<Vec<Asker>>) {
+    pub fn by_count(&self, wants: &[usize], frame_length: Seconds) -> (Vec<Want>, Vec<Vec<Asker>>) {
         let number = |ms: i64| {
             let length = (frame_length.num.max(1), frame_length.den.max(1));
             let frames = (i128::from(ms) * length.1).div_euclid(1000 * length.0);
             i64::try_from(frames).unwrap_or(i64::MAX)
         };
-        let mut wanted: BTreeMap<i64, Vec<Asker>> = BTreeMap::new();
-        for asker in wants.iter().flat_map(|want| &self.askers[*want]) {
-            wanted.entry(number(asker.asked_ms)).or_default().push(*asker);
+        let mut wanted: BTreeMap<Want, Vec<Asker>> = BTreeMap::new();
+        for want in wants {
+            for asker in &self.askers[*want] {
+                let counted = Want { pts: number(asker.asked_ms), ..self.wants[*want] };
+                wanted.entry(counted).or_default().push(*asker);
+            }
         }
         wanted.into_iter().unzip()
     }
@@ -165,10 +168,10 @@ mod tests {
     fn without_pts_the_number_of_the_frame_counts() {
         let w = wishes(vec![job(&[0, 39, 40, 100], None)]);
         let (numbers, askers) = w.by_count(&[0, 1, 2], Seconds { num: 1, den: 25 });
-        assert_eq!(numbers, [0, 1, 2]);
+        assert_eq!(numbers.iter().map(|want| want.pts).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(askers.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
         // What was served before a walk turned to counting is not served again.
         let (numbers, askers) = w.by_count(&[2], Seconds { num: 1, den: 25 });
-        assert_eq!((numbers, askers.len()), (vec![2], 1));
+        assert_eq!((numbers, askers.len()), (vec![Want { pts: 2, intra: false, slack: 0 }], 1));
     }
 }

@@ -4,7 +4,8 @@
 //! Never renders it: `service/publish/payload` does, once.
 
 use super::ids::{JobId, VideoId};
-use super::job::FailCode;
+use super::job::Failure;
+use super::snapshot::Counts;
 
 /// All that the event body of one finished job is rendered from, beside the rows of its points.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,11 +17,9 @@ pub struct SnapshotComplete {
     /// The text of `UserData.Extend`, if any.
     pub extend: Option<String>,
     pub outcome: Outcome,
-    /// Counts that add up: asked = delivered + past_end + failed.
-    pub asked: u32,
-    pub delivered: u32,
-    pub past_end: u32,
-    pub failed: u32,
+    pub points: Counts,
+    /// Sprite sheets that its cells would have filled.
+    pub sheets_asked: u32,
 }
 
 /// How the job ended.
@@ -33,8 +32,5 @@ pub enum Outcome {
         /// Sprite sheets on offer.
         sheets: u32,
     },
-    Fail {
-        code: FailCode,
-        text: String,
-    },
+    Fail(Failure),
 }

@@ -59,6 +59,39 @@ impl PointStatus {
     }
 }
 
+/// How the points of a job ended: asked = delivered + past_end + failed, always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub asked: u32,
+    pub delivered: u32,
+    pub past_end: u32,
+    pub failed: u32,
+}
+
+impl Counts {
+    /// Counts statuses.
+    pub fn of(statuses: impl Iterator<Item = PointStatus>) -> Counts {
+        let mut counts = Counts::default();
+        for status in statuses {
+            counts.asked += 1;
+            match status {
+                PointStatus::PastEnd => counts.past_end += 1,
+                PointStatus::Failed => counts.failed += 1,
+                PointStatus::Ok
+                | PointStatus::FirstFrame
+                | PointStatus::LastFrame
+                | PointStatus::Concealed => counts.delivered += 1,
+            }
+        }
+        counts
+    }
+
+    /// So many points, all of them failed.
+    pub fn lost(asked: u32) -> Counts {
+        Counts { asked, failed: asked, ..Counts::default() }
+    }
+}
+
 /// What is true about the picture of one point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {

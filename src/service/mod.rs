@@ -13,6 +13,7 @@ pub mod picture;
 pub mod pipeline;
 pub mod probe;
 pub mod publish;
+pub mod result;
 pub mod settings;
 pub mod stop;
 pub mod store;

@@ -5,6 +5,7 @@
 pub mod colour;
 pub mod convert;
 pub mod decoder;
+mod encrypted;
 pub mod facts;
 pub mod fingerprint;
 mod formats;

@@ -16,6 +16,7 @@ use ffmpeg_next::{Packet, ffi};
 
 use super::colour::Tags;
 use super::decoder::Recipe;
+use super::encrypted;
 use super::headers::Headers;
 use super::look::StreamLook;
 use super::reader::{Reader, is_hidden};
@@ -50,10 +51,15 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
     let container = input.format().name().split(',').next().unwrap_or("").to_owned();
     let indexed = container == "mov" || container == "matroska";
     let told = indexed && choose(&input, stream).is_ok_and(|index| is_told(&input, index));
+    if let Some(stream) = choose(&input, stream).ok().and_then(|index| input.stream(index)) {
+        // Before anything looks into packets, which would only be taken for damaged ones.
+        encrypted::refuse_stream(&stream)?;
+    }
     if !told {
         source::find_stream_info(&mut input, frame_pixels_max)?;
     }
     let index = choose(&input, stream)?;
+    encrypted::refuse_stream(&input.stream(index).ok_or_else(no_video)?)?;
     let mut begin = Beginning { replay: VecDeque::new(), first: vec![None; input.streams().count()] };
     if told {
         begin.find(&mut input, index)?;
@@ -75,10 +81,7 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
         let text = format!("frames of {width}x{height} are larger than {frame_pixels_max} pixels");
         return Err(Failure::new(FailCode::TooLarge, Stage::Probe, text));
     }
-    if ffmpeg_next::decoder::find(parameters.id()).is_none() {
-        let text = format!("no decoder for {} in this FFmpeg", codec_name(&parameters));
-        return Err(Failure::new(FailCode::Unsupported, Stage::Probe, text));
-    }
+    refuse_unread(&parameters)?;
     let reader = Reader::new(input, index, time_base, headers, begin.replay, replaced);
     let timeline = Timeline { origin, time_base, duration: end };
     // A recording without a length has no finished index either.
@@ -132,6 +135,18 @@ fn codec_name(parameters: &ffmpeg_next::codec::Parameters) -> String {
         return parameters.id().name().to_owned();
     }
     tag.to_le_bytes().iter().map(|b| if b.is_ascii_graphic() { *b as char } else { '?' }).collect()
+}
+
+/// Refuses what no decoder on the list reads.
+fn refuse_unread(parameters: &ffmpeg_next::codec::Parameters) -> Result<(), Failure> {
+    let refusal = |text| Err(Failure::new(FailCode::Unsupported, Stage::Probe, text));
+    match ffmpeg_next::decoder::find(parameters.id()) {
+        None => refusal(format!("no decoder for {} in this FFmpeg", codec_name(parameters))),
+        Some(decoder) if !source::DECODERS.split(',').any(|name| name == decoder.name()) => {
+            refusal(format!("{} is not decoded here", codec_name(parameters)))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// With a length found by a scan the end is known after all.
@@ -237,6 +252,7 @@ impl Beginning {
                         *first = first.or(packet.pts());
                     }
                     if packet.stream() == index {
+                        encrypted::refuse_packet(&packet, Stage::Probe)?;
                         self.replay.push_back(packet);
                     }
                 }

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::codec::packet::side_data::Type as SideData;
 use ffmpeg_next::format::context::Input;
+use ffmpeg_next::packet::Mut as _;
 use ffmpeg_next::{Error, Packet, ffi, packet};
 
+use super::encrypted;
 use super::headers::Headers;
 use crate::model::job::{FailCode, Failure, Stage};
 use crate::model::media::{Ahead, Field, Need, PacketHead};
@@ -47,6 +49,8 @@ pub struct Reader {
     headers: Headers,
     /// Packets of the stream that were read while probing.
     replay: VecDeque<Packet>,
+    /// The one packet of a stream that is a cover picture: FFmpeg hands it out once, however the file is entered.
+    cover: Option<Packet>,
     /// Packets that wait for a pts.
     waiting: VecDeque<(Packet, PacketHead)>,
     /// See `source::Opened`.
@@ -85,6 +89,8 @@ impl Reader {
                 }
             }
         }
+        let cover = cover(&input, stream);
+        let replay = if let Some(cover) = &cover { VecDeque::from([cover.clone()]) } else { replay };
         let mut reader = Reader {
             input,
             stream,
@@ -94,6 +100,7 @@ impl Reader {
             lead: 0,
             headers,
             replay,
+            cover,
             waiting: VecDeque::new(),
             replaced,
             packets_read: 0,
@@ -125,7 +132,7 @@ impl Reader {
             let flags = ffi::AVSEEK_FLAG_BACKWARD;
             ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, start, flags)
         };
-        if code >= 0 {
+        if code >= 0 && self.cover.is_none() {
             self.replay.clear();
         }
     }
@@ -188,7 +195,8 @@ impl Reader {
     /// The next packet of the stream and its head; none at the end.
     ///
     /// # Errors
-    /// `Io` when the file cannot be read, `Replaced` when it is no longer what was opened.
+    /// `Io` when the file cannot be read, `Replaced` when it is no longer what was opened, `Unsupported` where it is
+    /// encrypted.
     // It borrows the reader and may fail: no iterator.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
@@ -208,6 +216,7 @@ impl Reader {
     fn read(&mut self) -> Result<Option<(Packet, PacketHead)>, Failure> {
         let Some(packet) = self.next_packet()? else { return Ok(None) };
         self.packets_read += 1;
+        encrypted::refuse_packet(&packet, Stage::Decode)?;
         let flags = packet.flags();
         if let Some((pts, dts)) = packet.pts().zip(packet.dts()) {
             self.lead = self.lead.max(pts.saturating_sub(dts));
@@ -231,6 +240,9 @@ impl Reader {
     fn next_packet(&mut self) -> Result<Option<Packet>, Failure> {
         if let Some(packet) = self.replay.pop_front() {
             return Ok(Some(packet));
+        }
+        if self.cover.is_some() {
+            return Ok(None);
         }
         let mut broken = 0;
         loop {
@@ -298,6 +310,7 @@ impl Reader {
     fn moved(&mut self) {
         self.seeks += 1;
         self.replay.clear();
+        self.replay.extend(self.cover.clone());
         self.waiting.clear();
         self.headers.restart();
     }
@@ -344,6 +357,21 @@ pub(super) fn is_hidden(packet: &Packet) -> bool {
     use ffmpeg_next::packet::Ref;
     // SAFETY: the packet is alive for the call.
     unsafe { (*packet.as_ptr()).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
+}
+
+/// The packet of a stream that is nothing but a picture at the file's side.
+fn cover(input: &Input, stream: usize) -> Option<Packet> {
+    let stream = input.stream(stream)?;
+    if stream.disposition().bits() & ffi::AV_DISPOSITION_ATTACHED_PIC == 0 {
+        return None;
+    }
+    // SAFETY: the packet belongs to the stream, which lives for the call; what comes out is a reference of our own.
+    let cover = unsafe {
+        let mut cover = Packet::empty();
+        let code = ffi::av_packet_ref(cover.as_mut_ptr(), &raw const (*stream.as_ptr()).attached_pic);
+        (code >= 0).then_some(cover)
+    }?;
+    (cover.size() > 0).then_some(cover)
 }
 
 /// Program streams tell only some times. In MPEG-1/2 a B picture is shown when it is decoded, any other when the

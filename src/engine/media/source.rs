@@ -26,6 +26,8 @@ pub const CONTAINERS: &str = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,h264,hevc
 /// FFmpeg's decoder names.
 pub const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg1video,mpeg2video,mpeg4,msmpeg4,h263,flv,\
                             vp6f,wmv1,wmv2,wmv3,vc1,theora,mjpeg,prores,dvvideo,gif,dnxhd,vvc";
+/// The beginning that a refused file is named by.
+const FIRST_BYTES: usize = 1024;
 /// Bytes that one read asks for.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Outermost boxes of an MP4 file that are looked at.
@@ -126,7 +128,7 @@ pub fn open(source: Source) -> Result<Opened, Failure> {
 }
 
 /// Opens the container as if the file ended at `end`.
-fn attempt(file: &Arc<File>, size: u64, end: u64, first: &[u8; 12]) -> Result<Opened, Failure> {
+fn attempt(file: &Arc<File>, size: u64, end: u64, first: &[u8]) -> Result<Opened, Failure> {
     let modified = file.metadata().and_then(|now| now.modified()).ok();
     let (read, replaced) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let stream = Positional {
@@ -239,7 +241,7 @@ pub fn decoder_options(frame_pixels_max: u64) -> Dictionary<'static> {
 }
 
 /// The file, its size and its first bytes.
-fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
+fn look(fd: OwnedFd) -> Result<(File, u64, Vec<u8>), Failure> {
     let file = File::from(fd);
     let io =
         |e: std::io::Error| Failure::new(FailCode::Io, Stage::Open, format!("cannot read the file: {e}"));
@@ -247,7 +249,7 @@ fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
     if size == 0 {
         return Err(Failure::new(FailCode::Empty, Stage::Open, "the file is empty"));
     }
-    let mut first = [0; 12];
+    let mut first = vec![0; FIRST_BYTES];
     let mut have = 0;
     while have < first.len() {
         match file.read_at(&mut first[have..], have as u64).map_err(io)? {
@@ -255,6 +257,7 @@ fn look(fd: OwnedFd) -> Result<(File, u64, [u8; 12]), Failure> {
             n => have += n,
         }
     }
+    first.truncate(have);
     Ok((file, size, first))
 }
 
@@ -283,9 +286,10 @@ fn begun_fragment(file: &File, size: u64) -> Option<u64> {
 }
 
 /// What a refusal to open means.
-fn refusal(error: Error, first: &[u8; 12]) -> Failure {
+fn refusal(error: Error, first: &[u8]) -> Failure {
     let at = |code, text: String| Failure::new(code, Stage::Open, text);
-    let is_mp4 = [&b"ftyp"[..], b"moov", b"mdat", b"wide", b"free", b"skip"].contains(&&first[4..8]);
+    let boxes = [&b"ftyp"[..], b"moov", b"mdat", b"wide", b"free", b"skip"];
+    let is_mp4 = first.get(4..8).is_some_and(|name| boxes.contains(&name));
     match error {
         Error::Other { errno } if errno == libc::EIO => {
             at(FailCode::Io, format!("cannot read the file: {error}"))
@@ -298,26 +302,32 @@ fn refusal(error: Error, first: &[u8; 12]) -> Failure {
             "the MP4 file is cut: the moov box that describes it is missing or damaged".to_owned(),
         ),
         _ => match other_kind(first) {
-            Some(kind) => {
-                at(FailCode::NotMedia, format!("{kind} is not a video container that is read here"))
+            Some(name) => {
+                at(FailCode::NotMedia, format!("not a video container that is read here, but {name}"))
             }
             None => at(FailCode::NotMedia, format!("not a video container that is read here ({error})")),
         },
     }
 }
 
-/// The name of what is often taken for a video.
-fn other_kind(first: &[u8; 12]) -> Option<&'static str> {
-    let kinds: [(&[u8], &str); 7] = [
-        (b"#EXTM3U", "an HLS playlist"),
-        (b"<?xml", "an XML document, such as a DASH manifest,"),
-        (b"<MPD", "a DASH manifest"),
-        (b"\xff\xd8\xff", "a JPEG picture"),
-        (b"\x89PNG\r\n", "a PNG picture"),
-        (b"%PDF", "a PDF document"),
-        (b"PK\x03\x04", "a ZIP archive"),
-    ];
-    kinds.into_iter().find(|(begin, _)| first.starts_with(begin)).map(|(_, name)| name)
+/// What people hand in for a video. Some hold nothing but the names of other files: these are never followed.
+fn other_kind(first: &[u8]) -> Option<&'static str> {
+    let text = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first).trim_ascii_start();
+    let has = |word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    match () {
+        () if text.starts_with(b"#EXTM3U") => Some("an HLS playlist"),
+        () if text.starts_with(b"ffconcat") => Some("a concat script"),
+        () if text.starts_with(b"<") && has(b"<MPD") => Some("a DASH manifest"),
+        () if text.starts_with(b"<") && has(b"<SmoothStreamingMedia") => Some("a Smooth Streaming manifest"),
+        () if text.starts_with(b"v=0") && has(b"m=video") => Some("an SDP description"),
+        () if text.starts_with(b"[playlist]") => Some("a PLS playlist"),
+        () if text.starts_with(b"<?xml") => Some("an XML document"),
+        () if first.starts_with(b"\xff\xd8\xff") => Some("a JPEG picture"),
+        () if first.starts_with(b"\x89PNG\r\n") => Some("a PNG picture"),
+        () if first.starts_with(b"%PDF") => Some("a PDF document"),
+        () if first.starts_with(b"PK\x03\x04") => Some("a ZIP archive"),
+        () => None,
+    }
 }
 
 fn internal(reason: impl std::fmt::Display) -> Failure {

@@ -5,10 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::job::Failure;
-use crate::model::snapshot::PointStatus;
 use crate::model::spec::{FrameType, Points, SnapshotSpec, SpriteSpec};
 use crate::service::picture;
+use crate::service::result::{self, Tally};
 use crate::service::store::rows::{Job, JobState, PointRow};
 
 use super::time;
@@ -105,36 +104,11 @@ fn sprite_config(sprite: &SpriteSpec, keep: bool) -> String {
     Value::Object(config).to_string()
 }
 
-// asked = delivered + past_end + failed, whatever happened.
 fn truth(job: &Job, points: &[PointRow]) -> Value {
-    let count = |wanted: fn(PointStatus) -> bool| points.iter().filter(|p| wanted(p.status)).count();
-    let delivered = count(PointStatus::has_picture);
-    let past_end = count(|status| status == PointStatus::PastEnd);
-    // A job that failed before its points were known has no rows; what was asked for is then as good as failed.
-    let asked = if points.is_empty() { asked_count(&job.spec.points) } else { points.len() };
-    let pictures: Vec<Value> = points.iter().map(|point| picture::told(&job.video, &job.id, point)).collect();
-    let mut told = object(json!({
-        "asked": asked,
-        "delivered": delivered,
-        "past_end": past_end,
-        "failed": asked - delivered - past_end,
-        "pictures": pictures,
-    }));
-    if let Some(Failure { code, stage, text: _ }) = &job.failure {
-        told.insert("failure".into(), json!({ "code": code.name(), "stage": stage.name() }));
-    } else if job.state == JobState::Cancelled {
-        told.insert("failure".into(), json!({ "code": "cancelled" }));
-    }
-    Value::Object(told)
-}
-
-fn asked_count(points: &Points) -> usize {
-    match points {
-        Points::List(times) => times.len(),
-        // A u32 fits a usize wherever this runs.
-        Points::Every { count, .. } | Points::Even { count, .. } => *count as usize,
-        Points::ToEnd { .. } | Points::None => 0,
-    }
+    let tally = Tally::of(&job.spec, points.iter().map(|point| point.status), job.sheets);
+    let cancelled = || (job.state == JobState::Cancelled).then(|| json!({ "code": "cancelled" }));
+    let failure = job.failure.as_ref().map(result::failure).or_else(cancelled);
+    tally.told(failure, points.iter().map(|point| picture::told(&job.video, &job.id, point)).collect())
 }
 
 #[cfg(test)]

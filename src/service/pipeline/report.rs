@@ -34,11 +34,8 @@ pub fn job_ended(job: &Job, finished: &Finished, points: &[PointStatus], walk: W
     }
     let attempt = job.attempts + 1;
     let reason = finished.failure.as_ref().map(|failure| failure.code);
-    let result = match (&finished.failure, finished.failed) {
-        (Some(_), _) => "fail",
-        (None, 0) => "success",
-        (None, _) => "partial",
-    };
+    let tally = finished.tally;
+    let result = tally.result(finished.failure.is_some());
     metrics::job_ended(&JobEnd {
         result,
         reason,
@@ -49,6 +46,10 @@ pub fn job_ended(job: &Job, finished: &Finished, points: &[PointStatus], walk: W
         publish,
     });
     points.iter().copied().for_each(metrics::point_ended);
+    if points.is_empty() {
+        // It ended before anyone knew its points, which are lost all the same.
+        (0..tally.points.failed).for_each(|_| metrics::point_ended(PointStatus::Failed));
+    }
     let stages = walk.stats.stages_us;
     tracing::info!(
         request_id = %job.request_id,
@@ -57,13 +58,15 @@ pub fn job_ended(job: &Job, finished: &Finished, points: &[PointStatus], walk: W
         account = job.account.0,
         result,
         reason = reason.map_or("none", |code| code.name()),
+        stage = finished.failure.as_ref().map_or("none", |failure| failure.stage.name()),
         detail = finished.failure.as_ref().map_or("", |failure| &failure.text),
-        asked = finished.asked,
-        delivered = finished.delivered,
-        past_end = finished.past_end,
-        failed = finished.failed,
+        asked = tally.points.asked,
+        delivered = tally.points.delivered,
+        past_end = tally.points.past_end,
+        failed = tally.points.failed,
         pictures = finished.pictures,
-        sheets = finished.sheets,
+        sheets = tally.sheets,
+        sheets_asked = tally.sheets_asked,
         attempt,
         backend = Backend::Cpu.name(),
         queue_ms = walk.claimed_ms - job.created_ms,

@@ -10,6 +10,7 @@ use crate::model::naming::{Class, object_key};
 use crate::model::snapshot::{PointStatus, Shown};
 use crate::service::clock::Clock;
 use crate::service::objects::{ObjectError, ObjectStore, TempObject};
+use crate::service::result::Tally;
 use crate::service::store::rows::{
     CallbackSettings, FinishedJob, Job, JobState, NewDelivery, PointRow, SheetRow, Video,
 };
@@ -67,12 +68,8 @@ pub struct Finished {
     pub failure: Option<Failure>,
     /// Images on offer.
     pub pictures: u32,
-    pub sheets: u32,
-    /// Points: asked = delivered + past_end + failed.
-    pub asked: u32,
-    pub delivered: u32,
-    pub past_end: u32,
-    pub failed: u32,
+    /// The sheets are among it.
+    pub tally: Tally,
     /// True when an event went into the outbox: the notifier wants to be woken.
     pub event: bool,
 }
@@ -159,7 +156,7 @@ struct End {
 fn tally(decided: &Decided, ended_ms: i64) -> End {
     let mut moves = Vec::new();
     let mut points = Vec::with_capacity(decided.points.len());
-    let (mut pictures, mut delivered, mut past_end) = (0, 0, 0);
+    let mut pictures = 0;
     for point in &decided.points {
         let status = status_of(point, decided);
         let ordinal = point.temp.as_ref().map(|temp| {
@@ -168,8 +165,6 @@ fn tally(decided: &Decided, ended_ms: i64) -> End {
             moves.push((temp.clone(), key));
             pictures
         });
-        delivered += u32::from(status.has_picture());
-        past_end += u32::from(status == PointStatus::PastEnd);
         points.push(PointRow {
             asked: point.asked,
             asked_ms: point.asked_ms,
@@ -181,18 +176,13 @@ fn tally(decided: &Decided, ended_ms: i64) -> End {
         });
     }
     let sheets = sheet_rows(decided, &mut moves);
-    let asked = u32::try_from(points.len()).unwrap_or(u32::MAX);
     let sheet_count = u32::try_from(sheets.len()).unwrap_or(u32::MAX);
     let finished = Finished {
         held: true,
         ended_ms,
         failure: (pictures == 0 && sheets.is_empty()).then(|| dominant(decided)),
         pictures,
-        sheets: sheet_count,
-        asked,
-        delivered,
-        past_end,
-        failed: asked - delivered - past_end,
+        tally: Tally::of(&decided.job.spec, points.iter().map(|point| point.status), sheet_count),
         event: false,
     };
     End { finished, points, sheets, moves }
@@ -267,8 +257,8 @@ fn event(
         return Ok(None);
     };
     let outcome = match &finished.failure {
-        None => Outcome::Success { pictures: finished.pictures, sheets: finished.sheets },
-        Some(failure) => Outcome::Fail { code: failure.code, text: failure.text.clone() },
+        None => Outcome::Success { pictures: finished.pictures, sheets: finished.tally.sheets },
+        Some(failure) => Outcome::Fail(failure.clone()),
     };
     let fact = SnapshotComplete {
         job: decided.job.id.clone(),
@@ -276,10 +266,8 @@ fn event(
         ended_ms: finished.ended_ms,
         extend: user_data::extend(job, video),
         outcome,
-        asked: finished.asked,
-        delivered: finished.delivered,
-        past_end: finished.past_end,
-        failed: finished.failed,
+        points: finished.tally.points,
+        sheets_asked: finished.tally.sheets_asked,
     };
     let body = payload::render(&fact, points, base_url)
         .map_err(|error| PublishError::Render { job: fact.job.0.clone(), reason: error.to_string() })?;

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::model::event::{Outcome, SnapshotComplete};
 use crate::model::ids::{JobId, VideoId};
-use crate::model::job::FailCode;
+use crate::model::job::{FailCode, Failure};
 use crate::model::naming::{Class, object_format};
 use crate::service::picture;
+use crate::service::result::{self, Tally};
 use crate::service::store::rows::PointRow;
 
 /// The event's name in `EventTypeList` and in its body.
@@ -39,7 +40,8 @@ struct Body<'a> {
     first: Option<Series>,
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshot_infos: Option<Vec<Info<'a>>>,
-    stillframe: Truth,
+    /// What the API has no words for; receivers pass over keys that they do not know.
+    stillframe: Value,
 }
 
 #[derive(Serialize)]
@@ -60,16 +62,6 @@ struct Series {
     snapshot_regular: String,
 }
 
-/// What the API has no words for; receivers pass over keys that they do not know.
-#[derive(Serialize)]
-struct Truth {
-    asked: u32,
-    delivered: u32,
-    past_end: u32,
-    failed: u32,
-    pictures: Vec<Value>,
-}
-
 /// Renders the event; `points` are the rows of all its points, `base_url` is the public base URL without a trailing slash.
 ///
 /// # Errors
@@ -81,8 +73,16 @@ pub fn render(
 ) -> Result<String, serde_json::Error> {
     let (infos, failure) = match &event.outcome {
         Outcome::Success { pictures, sheets } => (Some(infos(event, base_url, *pictures, *sheets)), None),
-        Outcome::Fail { code, text } => (None, Some((error_code(*code), error_message(*code, text)))),
+        Outcome::Fail(Failure { code, stage: _, text }) => {
+            (None, Some((error_code(*code), error_message(*code, text))))
+        }
     };
+    let (sheets, failed) = match &event.outcome {
+        Outcome::Success { sheets, .. } => (*sheets, None),
+        Outcome::Fail(failure) => (0, Some(result::failure(failure))),
+    };
+    let tally = Tally { points: event.points, sheets_asked: event.sheets_asked, sheets };
+    let pictures = points.iter().map(|point| picture::told(&event.video, &event.job, point)).collect();
     let (error_code, error_message) = failure.unzip();
     serde_json::to_string(&Body {
         event_type: EVENT_TYPE,
@@ -96,13 +96,7 @@ pub fn render(
         job_id: &event.job.0,
         first: infos.as_ref().and_then(|infos| infos.first()).map(|info| info.series.clone()),
         snapshot_infos: infos,
-        stillframe: Truth {
-            asked: event.asked,
-            delivered: event.delivered,
-            past_end: event.past_end,
-            failed: event.failed,
-            pictures: points.iter().map(|point| picture::told(&event.video, &event.job, point)).collect(),
-        },
+        stillframe: tally.told(failed, pictures),
     })
 }
 

@@ -20,10 +20,12 @@
 pub mod rows;
 mod sqlite;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId};
 use crate::model::job::Failure;
+use crate::model::snapshot::PointStatus;
 use rows::*;
 
 /// Durable state, whatever keeps it.
@@ -142,6 +144,12 @@ impl Store {
     pub async fn points(&self, id: &JobId) -> Result<Vec<PointRow>> {
         match self {
             Store::Sqlite(store) => store.points(id).await,
+        }
+    }
+    /// How many points of each of these jobs ended how; a job without points is not among them.
+    pub async fn statuses(&self, ids: &[JobId]) -> Result<HashMap<JobId, Vec<(PointStatus, u32)>>> {
+        match self {
+            Store::Sqlite(store) => store.statuses(ids).await,
         }
     }
     pub async fn sheets(&self, id: &JobId) -> Result<Vec<SheetRow>> {

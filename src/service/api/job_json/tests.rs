@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::model::ids::{AccountId, JobId, VideoId};
+use crate::model::job::Failure;
 use crate::model::job::{FailCode, Stage};
 use crate::model::media::Backend;
+use crate::model::snapshot::PointStatus;
 use crate::model::snapshot::Shown;
 use crate::model::spec::AskedSize;
 use proptest::prelude::*;
@@ -79,7 +81,7 @@ fn an_ended_job_tells_the_truth() {
     );
     assert_eq!(
         shown["Stillframe"],
-        json!({"asked": 3, "delivered": 1, "past_end": 1, "failed": 1, "pictures": [
+        json!({"result": "partial", "asked": 3, "delivered": 1, "past_end": 1, "failed": 1, "pictures": [
             {"ordinal": 1, "asked_ms": 1500, "shown_ms": 1480, "pts": 18944, "status": "ok", "width": 320,
              "height": 180, "key_frame": false, "backend": "cpu", "bytes": 9120,
              "file": "3b46/snapshots/normal/9f2c-00001.jpg"},

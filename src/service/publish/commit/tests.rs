@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::ids::AccountId;
 use crate::model::media::Backend;
+use crate::model::snapshot::Counts;
 use crate::model::spec::{Points, SnapshotSpec};
 
 fn job(keep_pictures: bool) -> Job {
@@ -125,17 +126,18 @@ fn ordinals_have_no_gaps_and_follow_the_asked_order() {
     );
     assert_eq!(end.points[1].reason.as_deref(), Some("corrupt (decode): point 1"));
     assert_eq!(end.finished.failure, None);
-    assert_eq!((end.finished.pictures, end.finished.sheets, end.finished.ended_ms), (2, 2, 9));
+    assert_eq!((end.finished.pictures, end.finished.tally.sheets, end.finished.ended_ms), (2, 2, 9));
 }
 
 #[test]
 fn cells_count_as_delivered_while_a_sheet_holds_them() {
     let fates = [Fate::Cell, Fate::Cell, Fate::PastEnd];
     let with = tally(&decided(false, &fates, &[0]), 0).finished;
-    assert_eq!((with.pictures, with.sheets, with.delivered, with.past_end, with.failed), (0, 1, 2, 1, 0));
+    let counts = Counts { asked: 3, delivered: 2, past_end: 1, failed: 0 };
+    assert_eq!((with.pictures, with.tally.sheets, with.tally.points), (0, 1, counts));
     assert_eq!(with.failure, None);
     let without = tally(&decided(false, &fates, &[]), 0).finished;
-    assert_eq!((without.delivered, without.failed), (0, 2));
+    assert_eq!((without.tally.points.delivered, without.tally.points.failed), (0, 2));
     assert_eq!(without.failure.map(|f| f.code), Some(FailCode::Internal));
 }
 
@@ -212,9 +214,10 @@ proptest! {
         let numbers: Vec<u32> = (0..sheets).collect();
         let end = tally(&decided(keep, &fates, &numbers), 0);
         let f = &end.finished;
-        prop_assert_eq!(f.asked, f.delivered + f.past_end + f.failed);
-        prop_assert_eq!(f.failure.is_none(), f.pictures + f.sheets > 0);
-        prop_assert_eq!(end.moves.len(), (f.pictures + f.sheets) as usize);
+        let Counts { asked, delivered, past_end, failed } = f.tally.points;
+        prop_assert_eq!(asked, delivered + past_end + failed);
+        prop_assert_eq!(f.failure.is_none(), f.pictures + f.tally.sheets > 0);
+        prop_assert_eq!(end.moves.len(), (f.pictures + f.tally.sheets) as usize);
         let ordinals: Vec<u32> = end.points.iter().filter_map(|p| p.ordinal).collect();
         prop_assert_eq!(ordinals, (1..=f.pictures).collect::<Vec<_>>());
         for point in &end.points {

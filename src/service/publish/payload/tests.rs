@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::job::Stage;
 use crate::model::media::Backend;
-use crate::model::snapshot::{PointStatus, Shown};
+use crate::model::snapshot::{Counts, PointStatus, Shown};
 
 const VIDEO: &str = "3b46b391aa1d4b0f9c2e5d7f00112233";
 const JOB: &str = "9f2c7f0ab4d14b6e8d3351c0e2a4f688";
@@ -18,10 +19,8 @@ fn event(outcome: Outcome) -> SnapshotComplete {
         ended_ms: 1_767_323_047_999,
         extend: Some(r#"{"order":"A-17"}"#.to_owned()),
         outcome,
-        asked: 13,
-        delivered: 12,
-        past_end: 1,
-        failed: 0,
+        points: Counts { asked: 13, delivered: 12, past_end: 1, failed: 0 },
+        sheets_asked: 0,
     }
 }
 
@@ -52,7 +51,7 @@ fn points() -> [PointRow; 2] {
 }
 
 fn told() -> Value {
-    json!({"asked": 13, "delivered": 12, "past_end": 1, "failed": 0, "pictures": [
+    json!({"result": "success", "asked": 13, "delivered": 12, "past_end": 1, "failed": 0, "pictures": [
         {"ordinal": 1, "asked_ms": 1500, "shown_ms": 1480, "pts": 18944, "status": "ok", "width": 320, "height": 180,
          "key_frame": false, "backend": "cpu", "bytes": 9120, "file": format!("{VIDEO}/snapshots/normal/{JOB}-00001.jpg")},
         {"asked_ms": 1500, "status": "past_end"}]})
@@ -86,15 +85,18 @@ fn a_sprite_job_is_told_in_both_forms() {
 #[test]
 fn a_failure_carries_code_and_job_and_no_pictures() {
     let fail =
-        Outcome::Fail { code: FailCode::NotMedia, text: "a.mp4: no container that is read".to_owned() };
+        Outcome::Fail(Failure::new(FailCode::NotMedia, Stage::Open, "a.mp4: no container that is read"));
     let body = rendered(&event(fail), BASE);
+    let mut truth = told();
+    truth["result"] = "fail".into();
+    truth["failure"] = json!({"code": "not_media", "stage": "open"});
     assert_eq!(
         body,
         json!({"EventType": "SnapshotComplete", "EventTime": "2026-01-02T03:04:07Z", "SubType": "SpecifiedTime",
             "Status": "fail", "VideoId": VIDEO, "ErrorCode": "InvalidParameter.ResourceContentBad",
             "ErrorMessage": "The resource operated InputFile is bad: a.mp4: no container that is read",
             "Extend": "{\"order\":\"A-17\"}", "JobId": JOB,
-            "Stillframe": told()})
+            "Stillframe": truth})
     );
 }
 
@@ -137,7 +139,7 @@ fn every_code_has_one_of_the_three_words() {
 proptest! {
     #[test]
     fn any_text_survives_and_stays_bounded(text in ".{0,900}", extend in ".{0,100}", ended_ms: i64) {
-        let mut event = event(Outcome::Fail { code: FailCode::Corrupt, text });
+        let mut event = event(Outcome::Fail(Failure::new(FailCode::Corrupt, Stage::Decode, text)));
         event.extend = Some(extend.clone());
         event.ended_ms = ended_ms;
         let body = rendered(&event, BASE);

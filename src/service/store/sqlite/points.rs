@@ -2,13 +2,15 @@
 //!
 //! Owns `points`, `sheets` and the transition that ends a job. Never numbers a picture: ordinals come in.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
 use super::errors::{OpError, store_error, unreadable};
-use super::format::{backend_of, hex, unhex};
+use super::format::{backend_of, hex, json_list, unhex};
 use super::outbox::insert_delivery;
 use super::writer::Statements;
 use crate::model::ids::JobId;
@@ -46,6 +48,29 @@ impl Sqlite {
         .await
         .map_err(|e| store_error(doing, &e))?;
         rows.iter().map(|row| point_of(id, row).map_err(|e| e.into_store(doing))).collect()
+    }
+
+    pub async fn statuses(
+        &self,
+        ids: &[JobId],
+    ) -> Result<HashMap<JobId, Vec<(PointStatus, u32)>>, StoreError> {
+        let doing = "count jobs' points";
+        let rows: Vec<(String, String, u32)> = sqlx::query_as(
+            "/* statuses */ SELECT jobs.id, points.status, count(*)
+             FROM jobs JOIN points ON points.job = jobs.seq
+             WHERE jobs.id IN (SELECT value FROM json_each(?)) GROUP BY 1, 2",
+        )
+        .bind(json_list(ids.iter().map(|id| &*id.0)))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(|e| store_error(doing, &e))?;
+        let mut all: HashMap<JobId, Vec<(PointStatus, u32)>> = HashMap::new();
+        for (id, word, count) in rows {
+            let status = PointStatus::parse(&word)
+                .ok_or_else(|| unreadable("points", &id, format!("status {word}")))?;
+            all.entry(JobId(id)).or_default().push((status, count));
+        }
+        Ok(all)
     }
 
     pub async fn sheets(&self, id: &JobId) -> Result<Vec<SheetRow>, StoreError> {
