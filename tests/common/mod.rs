@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod events;
 pub mod held;
 pub mod http;
+pub mod judge;
 pub mod processes;
 pub mod receiver;
 pub mod rows;
