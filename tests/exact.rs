@@ -8,6 +8,18 @@ mod common;
 mod every;
 #[path = "exact/footage.rs"]
 mod footage;
+#[path = "exact/generated.rs"]
+mod generated;
+#[path = "exact/h264_syntax.rs"]
+mod h264_syntax;
+#[path = "exact/h264_writer.rs"]
+mod h264_writer;
+#[path = "exact/more_recipes.rs"]
+mod more_recipes;
+#[path = "exact/recipes.rs"]
+mod recipes;
+#[path = "exact/written.rs"]
+mod written;
 
 use std::path::PathBuf;
 

@@ -78,7 +78,10 @@ pub fn truth(file: &Path, stream: u64) -> Truth {
     let first_key = packets.iter().find(is_key).and_then(|packet| packet["pts"].as_i64());
     let frames: Vec<Frame> =
         frames.into_iter().filter(|frame| !has_pts || first_key.is_none_or(|key| frame.pts >= key)).collect();
-    let rate = ratio(&of_stream["avg_frame_rate"]);
+    let rate = match ratio(&of_stream["avg_frame_rate"]) {
+        (0, _) => ratio(&of_stream["r_frame_rate"]),
+        rate => rate,
+    };
     let counting = (!has_pts).then_some((rate.1, rate.0));
     let frame_ms = 1000 * rate.1 / rate.0.max(1);
     let last = frames.last().map_or(0, |f| f.pts);

@@ -42,7 +42,20 @@ pub struct Verdict {
     pub missing: Vec<String>,
 }
 
+/// Above the rows of a table.
+pub const HEADINGS: &str =
+    "file                                         frames never  alone in sets  wrong  missing seconds";
+
 impl Verdict {
+    /// A row of the table.
+    pub fn row(&self, name: &str, seconds: f64) -> String {
+        let Verdict { frames, unreachable, alone, in_sets, .. } = self;
+        let (wrong, missing) = (self.wrong.len(), self.missing.len());
+        format!(
+            "{name:<44}{frames:>7}{unreachable:>6}{alone:>7}{in_sets:>8}{wrong:>7}{missing:>9}{seconds:>8.1}"
+        )
+    }
+
     pub fn is_clean(&self) -> bool {
         self.wrong.is_empty() && self.missing.is_empty() && self.alone > 0 && self.in_sets > 0
     }

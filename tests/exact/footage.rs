@@ -8,7 +8,7 @@ use std::time::Instant;
 use stillframe::engine::media::source::warm_up;
 
 use crate::common::judge::{Truth, end_ms, judge_with, product_view, truth};
-use crate::every::{self, Effort, Verdict};
+use crate::every::{self, Effort, HEADINGS};
 
 /// Files of the footage that are not judged here, and why.
 const LEFT_OUT: [(&str, &str); 2] = [
@@ -35,12 +35,6 @@ fn effort(truth: &Truth) -> Effort {
     }
 }
 
-fn row(name: &str, verdict: &Verdict, seconds: f64) -> String {
-    let Verdict { frames, unreachable, alone, in_sets, wrong, missing } = verdict;
-    let (wrong, missing) = (wrong.len(), missing.len());
-    format!("{name:<44}{frames:>7}{unreachable:>6}{alone:>7}{in_sets:>8}{wrong:>7}{missing:>9}{seconds:>8.1}")
-}
-
 #[test]
 fn real_footage() {
     let Some(folder) = std::env::var_os("STILLFRAME_MEDIA") else {
@@ -51,7 +45,7 @@ fn real_footage() {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
-    eprintln!("{:<44} frames never  alone in sets  wrong  missing  seconds", "file");
+    eprintln!("{HEADINGS}");
     let mut failures = Vec::new();
     let mut judged = 0;
     for file in files {
@@ -68,7 +62,7 @@ fn real_footage() {
         let media = product_view(&file);
         let truth = truth(&file, media["stream"].as_u64().expect("a stream"));
         let verdict = every::judge(&file, &truth, end_ms(&truth, &media), effort(&truth));
-        eprintln!("{}", row(&name, &verdict, begun.elapsed().as_secs_f64()));
+        eprintln!("{}", verdict.row(&name, begun.elapsed().as_secs_f64()));
         if !verdict.is_clean() {
             failures.push(format!("{name}:\n{}", verdict.faults()));
         }
