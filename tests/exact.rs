@@ -4,10 +4,26 @@
 //! real footage from `STILLFRAME_MEDIA` is judged too where it is there.
 
 mod common;
+#[path = "exact/every.rs"]
+mod every;
+#[path = "exact/footage.rs"]
+mod footage;
+#[path = "exact/generated.rs"]
+mod generated;
+#[path = "exact/h264_syntax.rs"]
+mod h264_syntax;
+#[path = "exact/h264_writer.rs"]
+mod h264_writer;
+#[path = "exact/more_recipes.rs"]
+mod more_recipes;
+#[path = "exact/recipes.rs"]
+mod recipes;
+#[path = "exact/written.rs"]
+mod written;
 
 use std::path::PathBuf;
 
-use common::judge::{check, judge};
+use common::judge::check;
 use common::{clips, json, stillframe};
 
 const SOURCE: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=8"];
@@ -185,32 +201,4 @@ fn a_raw_stream_is_counted_through() {
 #[test]
 fn one_frame_serves_every_instant() {
     check(&clip("exact_one.mp4", &["-frames:v", "1", "-c:v", "libx264"]));
-}
-
-/// Files of the footage that are not judged here, and why.
-const LEFT_OUT: [(&str, &str); 2] = [
-    ("vvc_180p.mp4", "FFmpeg 5.1 has no VVC decoder"),
-    ("corrupt_decord.mp4", "damaged: what is concealed depends on what was decoded before"),
-];
-
-#[test]
-fn real_footage() {
-    let Some(folder) = std::env::var_os("STILLFRAME_MEDIA") else {
-        eprintln!("not run: STILLFRAME_MEDIA is not set");
-        return;
-    };
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    let mut failures = Vec::new();
-    let mut judged = 0;
-    for file in files {
-        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-        if name.ends_with(".md") || LEFT_OUT.iter().any(|(left, _)| *left == name) {
-            continue;
-        }
-        judged += 1;
-        failures.extend(judge(&file).into_iter().map(|wrong| format!("{name}: {wrong}")));
-    }
-    assert!(judged > 0 && failures.is_empty(), "{judged} files judged\n{}", failures.join("\n"));
 }

@@ -38,8 +38,16 @@ impl Recipe {
     /// # Errors
     /// `Unsupported` when there is no decoder, `Corrupt` when it refuses the stream.
     pub fn open(&self, threads: u32) -> Result<Decoder, Failure> {
+        self.open_with(threads, false).or_else(|refusal| {
+            // The sequence header beside an AV1 stream tells the largest frame that there may ever be; streams with
+            // switch frames name the level's, beyond the limit of what is decoded. Each key frame brings its own.
+            if self.parameters.id() == Id::AV1 { self.open_with(threads, true) } else { Err(refusal) }
+        })
+    }
+
+    fn open_with(&self, threads: u32, bare: bool) -> Result<Decoder, Failure> {
         let fail = |code, text: String| Failure::new(code, Stage::Decode, text);
-        let mut context = Context::from_parameters(self.copy())
+        let mut context = Context::from_parameters(self.copy(bare))
             .map_err(|e| fail(FailCode::Internal, format!("cannot set up a decoder: {e}")))?;
         let id = context.id();
         let with_alpha = if self.alpha { decoder::find_by_name("libvpx-vp9") } else { None };
@@ -64,10 +72,18 @@ impl Recipe {
         Ok(Decoder { inner: opened, dirty: false, drained: false })
     }
 
-    fn copy(&self) -> Parameters {
+    /// A copy; a `bare` one lacks what the container has beside the stream.
+    fn copy(&self, bare: bool) -> Parameters {
         let mut own = Parameters::new();
-        // SAFETY: both point to valid parameters.
-        unsafe { ffi::avcodec_parameters_copy(own.as_mut_ptr(), self.parameters.as_ptr()) };
+        // SAFETY: both point to valid parameters, and the copy's extradata is an allocation of its own or null.
+        unsafe {
+            ffi::avcodec_parameters_copy(own.as_mut_ptr(), self.parameters.as_ptr());
+            if bare {
+                let own = &mut *own.as_mut_ptr();
+                ffi::av_freep((&raw mut own.extradata).cast());
+                own.extradata_size = 0;
+            }
+        }
         own
     }
 }

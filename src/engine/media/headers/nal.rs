@@ -106,14 +106,14 @@ pub struct H264 {
     pub recovery_frames: Option<u32>,
     /// The first slice is an I slice.
     pub intra_only: bool,
-    /// Every slice says that nothing refers to it.
+    /// Every slice says that nothing refers to it, and no parameter set comes along that later pictures may use.
     pub disposable: bool,
 }
 
 /// Reads the units of one access unit (H.264, 7.3).
 pub fn h264(data: &[u8], length_bytes: usize) -> H264 {
     let mut facts = H264::default();
-    let (mut slices, mut referenced, mut extended) = (false, false, false);
+    let (mut slices, mut referenced, mut extended, mut sets) = (false, false, false, false);
     for unit in units(data, length_bytes) {
         let Some(first) = unit.first() else { continue };
         match first & 31 {
@@ -134,6 +134,7 @@ pub fn h264(data: &[u8], length_bytes: usize) -> H264 {
             6 if !slices => {
                 facts.recovery_frames = facts.recovery_frames.or_else(|| recovery_point(&unit[1..]))
             }
+            7 | 8 | 13 | 15 => sets = true,
             14 | 20 => extended = true,
             _ => {}
         }
@@ -143,7 +144,7 @@ pub fn h264(data: &[u8], length_bytes: usize) -> H264 {
         }
     }
     // Scalable and multiview streams refer across layers that this does not follow.
-    facts.disposable = slices && !referenced && !extended;
+    facts.disposable = slices && !referenced && !extended && !sets;
     facts
 }
 
@@ -265,12 +266,15 @@ pub struct Hevc {
     pub need: Need,
 }
 
-/// Reads the first slice's unit header (HEVC, 7.4.2.2). None when there is no slice.
+/// Reads the first slice's unit header (HEVC, 7.4.2.2). None when there is no slice. Nobody may leave out a picture
+/// that brings parameter sets along: later ones may use them.
 pub fn hevc(data: &[u8], length_bytes: usize) -> Option<Hevc> {
+    let mut sets = false;
     for unit in units(data, length_bytes) {
         let &[first, second, ..] = unit else { continue };
         let kind = first >> 1 & 63;
         if kind >= 32 {
+            sets |= matches!(kind, 32..=34);
             continue;
         }
         let start = match kind {
@@ -278,7 +282,7 @@ pub fn hevc(data: &[u8], length_bytes: usize) -> Option<Hevc> {
             16..=18 | 21 => Start::Open,
             _ => Start::No,
         };
-        let need = if (16..=23).contains(&kind) {
+        let need = if sets || (16..=23).contains(&kind) {
             Need::Always
         } else {
             Need::Layer {
@@ -295,31 +299,51 @@ pub fn hevc(data: &[u8], length_bytes: usize) -> Option<Hevc> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mpeg {
     pub intra: bool,
-    /// A B picture, alone in its packet.
+    /// A B picture, alone in its packet, without headers that outlive it.
     pub bidirectional: bool,
 }
 
 /// picture_coding_type of the packet's pictures (MPEG-2, 6.3.9). Two fields of a frame may share a packet.
+/// A sequence header and a quant matrix extension hold until the next one.
 pub fn mpeg12(data: &[u8]) -> Mpeg {
-    kinds(data, 0x00, |body| body.get(1).map(|byte| byte >> 3 & 7), 1, 3)
+    let outlives = |code: u8, body: &[u8]| match code {
+        0xb3 => true,
+        0xb5 => body.first().is_some_and(|byte| matches!(byte >> 4, 1 | 3)),
+        _ => false,
+    };
+    kinds(data, 0x00, |body| body.get(1).map(|byte| byte >> 3 & 7), 1, 3, outlives)
 }
 
 /// vop_coding_type of the packet's VOPs (MPEG-4 part 2, 6.3.5).
 pub fn mpeg4(data: &[u8]) -> Mpeg {
-    kinds(data, 0xb6, |body| body.first().map(|byte| byte >> 6), 0, 2)
+    // A video object layer header holds until the next one.
+    kinds(data, 0xb6, |body| body.first().map(|byte| byte >> 6), 0, 2, |code, _| (0x20..0x30).contains(&code))
 }
 
-/// Looks at every unit with start code `code`: is the first one `intra`, are all of them `bidirectional`?
-fn kinds(data: &[u8], code: u8, kind: impl Fn(&[u8]) -> Option<u8>, intra: u8, bidirectional: u8) -> Mpeg {
+/// Looks at every unit with start code `code`: is the first one `intra`, are all of them `bidirectional`? A header
+/// that `outlives` the picture makes it needed like any other.
+fn kinds(
+    data: &[u8],
+    code: u8,
+    kind: impl Fn(&[u8]) -> Option<u8>,
+    intra: u8,
+    bidirectional: u8,
+    outlives: impl Fn(u8, &[u8]) -> bool,
+) -> Mpeg {
     let mut facts = Mpeg::default();
-    let mut seen = false;
+    let (mut seen, mut header) = (false, false);
     for unit in units(data, 0) {
-        let Some((_, body)) = unit.split_first().filter(|(first, _)| **first == code) else { continue };
+        let Some((first, body)) = unit.split_first() else { continue };
+        header |= outlives(*first, body);
+        if *first != code {
+            continue;
+        }
         let Some(kind) = kind(body) else { continue };
         facts.intra |= !seen && kind == intra;
         facts.bidirectional = (!seen || facts.bidirectional) && kind == bidirectional;
         seen = true;
     }
+    facts.bidirectional &= !header;
     facts
 }
 
@@ -364,6 +388,18 @@ mod tests {
         assert!(mpeg4(&[0, 0, 1, 0xb6, 0x80]).bidirectional);
         // Packed: a P and a B in one packet must not be left out.
         assert!(!mpeg4(&[0, 0, 1, 0xb6, 0x40, 0, 0, 1, 0xb6, 0x80]).bidirectional);
+    }
+
+    #[test]
+    fn what_brings_parameter_sets_is_needed() {
+        assert!(!h264(&[0, 0, 1, 0x68, 0xce, 0, 0, 1, 0x01, 0x9a], 0).disposable);
+        assert!(!h264(&[0, 0, 0, 2, 0x68, 0xce, 0, 0, 0, 2, 0x01, 0x9a], 4).disposable);
+        assert_eq!(hevc(&[0, 0, 1, 34 << 1, 1, 0, 0, 0, 1, 0, 3, 0], 0).unwrap().need, Need::Always);
+        let quant_matrices = [0, 0, 1, 0, 0, 3 << 3, 0, 0, 0, 0, 1, 0xb5, 3 << 4, 0];
+        assert!(!mpeg12(&quant_matrices).bidirectional);
+        let coding_extension = [0, 0, 1, 0, 0, 3 << 3, 0, 0, 0, 0, 1, 0xb5, 8 << 4, 0];
+        assert!(mpeg12(&coding_extension).bidirectional);
+        assert!(!mpeg4(&[0, 0, 1, 0x20, 0, 0, 0, 1, 0xb6, 0x80]).bidirectional);
     }
 
     proptest! {
