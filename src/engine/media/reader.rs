@@ -47,6 +47,8 @@ pub struct Reader {
     headers: Headers,
     /// Packets of the stream that were read while probing.
     replay: VecDeque<Packet>,
+    /// The one packet of a cover picture, which no seek finds again.
+    cover: Option<Packet>,
     /// Packets that wait for a pts.
     waiting: VecDeque<(Packet, PacketHead)>,
     /// See `source::Opened`.
@@ -94,13 +96,31 @@ impl Reader {
             lead: 0,
             headers,
             replay,
+            cover: None,
             waiting: VecDeque::new(),
             replaced,
             packets_read: 0,
             seeks: 0,
         };
-        reader.entry = reader.find_entry();
+        reader.cover = reader.find_cover();
+        if reader.cover.is_none() {
+            reader.entry = reader.find_entry();
+        }
         reader
+    }
+
+    fn find_cover(&self) -> Option<Packet> {
+        use ffmpeg_next::packet::Mut;
+        let mut cover = Packet::empty();
+        // SAFETY: the stream lives as long as the input, and its picture with it; the packet gets a share of it.
+        let code = unsafe {
+            let stream = self.raw_stream();
+            if (*stream).disposition & ffi::AV_DISPOSITION_ATTACHED_PIC == 0 {
+                return None;
+            }
+            ffi::av_packet_ref(cover.as_mut_ptr(), &raw const (*stream).attached_pic)
+        };
+        (code >= 0 && cover.size() > 0).then_some(cover)
     }
 
     fn find_entry(&mut self) -> Entry {
@@ -276,6 +296,10 @@ impl Reader {
     /// Moves to the stream's first packet.
     pub fn seek_start(&mut self) {
         self.moved();
+        if let Some(cover) = &self.cover {
+            self.replay.push_back(cover.clone());
+            return;
+        }
         let first = self.first_time();
         // SAFETY: the input is open; a container that refuses one way is asked another.
         unsafe {
