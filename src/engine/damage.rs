@@ -1,6 +1,6 @@
 //! What damage in a run spoils: the frame that has it, and whatever may refer to that frame. *Pure.*
 //!
-//! Owns the line behind which nothing is whole, and which frame must wait until it is known. A decoder tells of
+//! Owns the line behind which nothing is whole, and which frame must wait until it is known. Never decodes. A decoder tells of
 //! damage with the damaged frame, which may be shown, and so come out, later than frames that refer to it.
 //!
 //! ```text
