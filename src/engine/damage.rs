@@ -1,7 +1,7 @@
 //! What damage in a run spoils: the frame that has it, and whatever may refer to that frame. *Pure.*
 //!
-//! Owns the line behind which nothing is whole, and which frame must wait until it is known. A decoder tells of
-//! damage with the damaged frame, which may be shown, and so come out, later than frames that refer to it.
+//! Owns the line behind which nothing is whole, and which frame must wait until it is known. Never decodes.
+//! A decoder tells of damage with the damaged frame, which may come out later than frames that refer to it.
 //!
 //! ```text
 //!   decoded   0 I   1 P*   2 b   3 P          P* is damaged: so are 2 and 3, which refer to it
