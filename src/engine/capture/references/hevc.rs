@@ -257,3 +257,7 @@ fn count(picture: &HevcPicture, anchor: Option<i64>) -> i64 {
         high + low
     }
 }
+
+#[cfg(test)]
+#[path = "hevc_tests.rs"]
+mod tests;

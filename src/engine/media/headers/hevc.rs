@@ -348,3 +348,7 @@ fn mark_active(bits: &mut Bits<'_>, pps: &Pps, is_b: bool, keeps: &mut [HevcRefe
     }
     Some(())
 }
+
+#[cfg(test)]
+#[path = "hevc_tests.rs"]
+mod tests;
