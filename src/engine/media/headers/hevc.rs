@@ -227,7 +227,7 @@ fn slice(unit: &[u8], kind: u8, sets: &Sets, picture: &mut Option<HevcPicture>) 
     }
     match slice_type {
         0 | 1 => mark_active(&mut bits, pps, slice_type == 0, &mut keeps)?,
-        2 => {}
+        2 => keeps.iter_mut().for_each(|kept| kept.is_read = false),
         _ => return None,
     }
     if bits.is_over() {
