@@ -2,7 +2,8 @@
 //! that (HEVC, 8.3.1, 8.3.2 and 8.3.4). *Pure.*
 //!
 //! Owns the picture order counts, which must come out the same when pictures are left out, and the decoder's
-//! buffer, in which a stand-in takes the place of what is kept and was left out.
+//! buffer, in which a stand-in takes the place of what is kept and was left out. Never follows a run over the end
+//! of a sequence or a splice.
 //!
 //! ```text
 //!   picture order count   0 I   8 P   4 B   2 b   6 b      6 reads 4 and 8, and keeps 0 for nobody here
@@ -257,3 +258,7 @@ fn count(picture: &HevcPicture, anchor: Option<i64>) -> i64 {
         high + low
     }
 }
+
+#[cfg(test)]
+#[path = "hevc_tests.rs"]
+mod tests;

@@ -227,7 +227,7 @@ fn slice(unit: &[u8], kind: u8, sets: &Sets, picture: &mut Option<HevcPicture>) 
     }
     match slice_type {
         0 | 1 => mark_active(&mut bits, pps, slice_type == 0, &mut keeps)?,
-        2 => {}
+        2 => keeps.iter_mut().for_each(|kept| kept.is_read = false),
         _ => return None,
     }
     if bits.is_over() {
@@ -348,3 +348,7 @@ fn mark_active(bits: &mut Bits<'_>, pps: &Pps, is_b: bool, keeps: &mut [HevcRefe
     }
     Some(())
 }
+
+#[cfg(test)]
+#[path = "hevc_tests.rs"]
+mod tests;
