@@ -108,7 +108,7 @@ struct Walk<'a> {
     /// Packets on their way, each with the number of pictures that were sent before it.
     heads: HashMap<u64, (PacketHead, i64)>,
     sent: i64,
-    /// A picture was lost, and with it the count of those after it, until one is known to have all before it.
+    /// Damage may have lost or added a picture, and with it the count, until one is known to have all before it.
     lost: bool,
     /// A frame came out whole: what was damaged before it had no beginning.
     whole: bool,
@@ -123,7 +123,8 @@ impl Walk<'_> {
         let is_clean = head.is_some_and(|head| head.header.start == Start::Clean);
         if self.lost && is_clean {
             // Everything decoded before it is shown before it.
-            self.shown = self.shown.max(before.unwrap_or(0));
+            self.shown = before.unwrap_or(self.shown);
+            self.lost = false;
         }
         let pts = head.and_then(|head| head.pts);
         let length = head.map_or(1, |head| head.duration);
@@ -164,12 +165,12 @@ impl Walk<'_> {
     /// The decoder gave nothing for a packet. Before the first whole frame that is no damage, but no beginning yet.
     fn lose(&mut self, number: u64) {
         if self.whole {
-            self.lost = true;
             self.spoil(number);
         }
     }
 
     fn spoil(&mut self, number: u64) {
+        self.lost = true;
         self.spoilt_from = Some(self.spoilt_from.map_or(number, |from| from.min(number)));
     }
 
