@@ -2,7 +2,11 @@
 //!
 //! Owns the plain facts of slice and frame headers. Never interprets them: `engine/capture/references` does.
 
+mod h264;
+
 use std::sync::Arc;
+
+pub use h264::{H264Change, H264Lists, H264Mark, H264Order, H264Picture, H264Sequence};
 
 /// What a packet's headers tell of references. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,13 +16,15 @@ pub enum Coded {
     Unknown,
     /// A temporal unit: its frames, hidden ones included, in decode order.
     Av1(Arc<[Av1Frame]>),
+    /// One coded frame.
+    H264(Arc<H264Picture>),
 }
 
 impl Coded {
     /// Coded pictures in the packet: one where nothing is told. To show one of before is to code none.
     pub fn pictures(&self) -> usize {
         match self {
-            Coded::Unknown => 1,
+            Coded::Unknown | Coded::H264(_) => 1,
             Coded::Av1(frames) => frames.iter().filter(|frame| frame.shows.is_none()).count(),
         }
     }

@@ -14,7 +14,7 @@ pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) 
         .iter()
         .map(|head| match &head.coded {
             Coded::Av1(frames) => Ok(&frames[..]),
-            Coded::Unknown => Err(Unfit::NotTold),
+            _ => Err(Unfit::NotTold),
         })
         .collect::<Result<_, _>>()?;
     let first_of: Vec<usize> = units

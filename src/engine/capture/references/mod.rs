@@ -4,6 +4,7 @@
 //! one. Never guesses: what is not understood is `Unfit`, and the codec's rule takes its place (PERFORMANCE 6).
 
 mod av1;
+mod h264;
 
 use super::closure::Sent;
 use crate::model::coded::Coded;
@@ -16,6 +17,8 @@ pub enum Unfit {
     NotTold,
     /// A picture refers to one that is not in the run.
     NotThere,
+    /// The decoder would not find the same pictures with some left out.
+    Differs,
 }
 
 impl Unfit {
@@ -24,6 +27,7 @@ impl Unfit {
         match self {
             Unfit::NotTold => "not_told",
             Unfit::NotThere => "reference_not_there",
+            Unfit::Differs => "decoder_differs",
         }
     }
 }
@@ -36,6 +40,7 @@ impl Unfit {
 pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) -> Result<Vec<Sent>, Unfit> {
     match heads.first().map(|head| &head.coded) {
         Some(Coded::Av1(_)) => av1::closure(heads, targets, may_be_needed),
+        Some(Coded::H264(_)) => h264::closure(heads, targets, may_be_needed),
         Some(Coded::Unknown) | None => Err(Unfit::NotTold),
     }
 }
