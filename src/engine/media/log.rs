@@ -11,6 +11,16 @@ use ffmpeg_next::ffi;
 
 use crate::model::limits::{NOTE_BYTES_MAX, NOTES_MAX};
 
+/// What FFmpeg says of things that are done on purpose; real errors would drown. Audio decoders are refused, twice a
+/// stream. H.264 reference pictures that no target depends on are not sent: operations on them find nothing, and
+/// what is sent to fill their place refers to stand-ins.
+const EXPECTED: [&str; 4] = [
+    "not on whitelist",
+    "mmco: unref short failure",
+    "reference picture missing during reorder",
+    "Missing reference picture, default is",
+];
+
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Replaces FFmpeg's own callback, for the whole process.
@@ -50,8 +60,7 @@ unsafe extern "C" fn keep(
     };
     let text = text.to_string_lossy();
     let text = text.trim_end();
-    // Audio decoders are refused on purpose, twice a stream; real errors would drown.
-    if text.is_empty() || text.contains("not on whitelist") {
+    if text.is_empty() || EXPECTED.iter().any(|expected| text.contains(expected)) {
         return;
     }
     if let Ok(mut lines) = LINES.lock()

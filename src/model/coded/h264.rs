@@ -74,6 +74,10 @@ pub enum H264Mark {
 pub struct H264Lists {
     /// A B slice: both lists, in order of the picture order count.
     pub both: bool,
+    /// Direct prediction scales vectors by picture order counts (direct_spatial_mv_pred_flag is 0).
+    pub temporal: bool,
+    /// Weights follow from picture order counts (weighted_bipred_idc is 2).
+    pub implicit: bool,
     /// Active entries of each list.
     pub active: [u8; 2],
     /// ref_pic_list_modification of each list.

@@ -125,7 +125,7 @@ impl Parser {
                 kind @ (1 | 5) => {
                     let header = self.slice(unit, *first, kind == 5)?;
                     let slice = self.plain(&header, *first, kind == 5)?;
-                    let of_slice = lists_of(&header)?;
+                    let of_slice = self.lists(&header)?;
                     match &picture {
                         None => picture = Some(slice),
                         Some(before) if header.first_mb_in_slice != 0 && is_same(before, &slice) => {}
@@ -189,6 +189,38 @@ impl Parser {
             marking: marking_of(header, idr)?,
             lists: Box::default(),
         })
+    }
+
+    /// The lists of a slice; those of an I slice are empty.
+    fn lists(&self, header: &SliceHeader) -> Result<H264Lists, Unknown> {
+        let both = header.slice_type == SliceType::B;
+        if header.slice_type == SliceType::I {
+            return Ok(H264Lists::default());
+        }
+        let active = [
+            header.num_ref_idx_l0_active_minus1 + 1,
+            if both { header.num_ref_idx_l1_active_minus1 + 1 } else { 0 },
+        ];
+        let mut changes = [const { Vec::new() }; 2];
+        let told = [&header.ref_pic_list_modification_l0, &header.ref_pic_list_modification_l1];
+        for ((changes, told), active) in changes.iter_mut().zip(told).zip(active) {
+            for one in told {
+                changes.push(match one.modification_of_pic_nums_idc {
+                    0 => H264Change::Back(one.abs_diff_pic_num_minus1),
+                    1 => H264Change::On(one.abs_diff_pic_num_minus1),
+                    2 if one.long_term_pic_num <= 15 => H264Change::Long(one.long_term_pic_num),
+                    3 => break,
+                    _ => return Err(Unknown),
+                });
+            }
+            if changes.len() > usize::from(active) {
+                return Err(Unknown);
+            }
+        }
+        let pps = self.inner.get_pps(header.pic_parameter_set_id).ok_or(Unknown)?;
+        let changes = changes.map(Vec::into_boxed_slice);
+        let temporal = both && !header.direct_spatial_mv_pred_flag;
+        Ok(H264Lists { both, temporal, implicit: both && pps.weighted_bipred_idc == 2, active, changes })
     }
 }
 
@@ -264,33 +296,4 @@ fn marking_of(header: &SliceHeader, idr: bool) -> Result<Option<Box<[H264Mark]>>
         }
     });
     marks.collect::<Result<_, _>>().map(Some)
-}
-
-/// The lists of a slice; those of an I slice are empty.
-fn lists_of(header: &SliceHeader) -> Result<H264Lists, Unknown> {
-    let both = header.slice_type == SliceType::B;
-    if header.slice_type == SliceType::I {
-        return Ok(H264Lists::default());
-    }
-    let active = [
-        header.num_ref_idx_l0_active_minus1 + 1,
-        if both { header.num_ref_idx_l1_active_minus1 + 1 } else { 0 },
-    ];
-    let mut changes = [const { Vec::new() }; 2];
-    let told = [&header.ref_pic_list_modification_l0, &header.ref_pic_list_modification_l1];
-    for ((changes, told), active) in changes.iter_mut().zip(told).zip(active) {
-        for one in told {
-            changes.push(match one.modification_of_pic_nums_idc {
-                0 => H264Change::Back(one.abs_diff_pic_num_minus1),
-                1 => H264Change::On(one.abs_diff_pic_num_minus1),
-                2 if one.long_term_pic_num <= 15 => H264Change::Long(one.long_term_pic_num),
-                3 => break,
-                _ => return Err(Unknown),
-            });
-        }
-        if changes.len() > usize::from(active) {
-            return Err(Unknown);
-        }
-    }
-    Ok(H264Lists { both, active, changes: changes.map(Vec::into_boxed_slice) })
 }

@@ -40,10 +40,13 @@ struct Entry {
 pub struct View {
     /// Picture order counts of both fields.
     order: [i64; 2],
-    /// All entries of all lists: the picture's number, and whether it is a long-term reference.
+    /// All entries of all lists: the picture whose pixels they are, and whether it is a long-term reference. Where
+    /// counts or vectors are read too no stand-in will do.
     entries: Vec<(u32, bool)>,
-    /// Every entry is a picture of the run.
+    /// Every entry is a picture of the run, or looks like one.
     pub sound: bool,
+    /// Every entry is something, if only a stand-in: it can be decoded, whatever comes out.
+    pub decodes: bool,
 }
 
 impl View {
@@ -56,6 +59,8 @@ impl View {
 /// The decoder, flushed.
 #[derive(Clone, Debug)]
 pub struct Decoder {
+    /// Stand-ins are told from the pictures that they look like.
+    strict: bool,
     /// The latest first.
     short: Vec<Held>,
     long: [Option<Held>; 16],
@@ -66,9 +71,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// As it is at the beginning of a run.
-    pub fn new() -> Decoder {
+    /// As it is at the beginning of a run. `strict`: some picture of it scales vectors by picture order counts, and
+    /// these are then read of everything.
+    pub fn new(strict: bool) -> Decoder {
         Decoder {
+            strict,
             short: Vec::with_capacity(17),
             long: [None; 16],
             previous_frame_num: -1,
@@ -84,26 +91,11 @@ impl Decoder {
         all.map(|held| held.number).filter(|number| *number != STAND_IN)
     }
 
-    /// Reference pictures that it would take for lost if `picture` came next.
-    pub fn lost_before(&self, picture: &H264Picture) -> i64 {
-        if picture.idr {
-            return 0;
-        }
-        let frame_num = i64::from(picture.frame_num);
-        let missing =
-            (frame_num - self.previous_frame_num - 1).rem_euclid(1 << picture.sequence.frame_num_bits);
-        if frame_num == self.previous_frame_num {
-            0
-        } else {
-            missing.min(i64::from(picture.sequence.references_max))
-        }
-    }
-
     /// Decodes the picture that is `number` in the run.
     pub fn decode(&mut self, number: u32, picture: &H264Picture) -> View {
         let sequence = &*picture.sequence;
         if picture.idr {
-            let restarted = Decoder::new();
+            let restarted = Decoder::new(self.strict);
             *self = Decoder { previous_frame_num: 0, ..restarted };
         }
         self.fill_gap(i64::from(picture.frame_num), sequence);
@@ -117,7 +109,7 @@ impl Decoder {
             invalid: false,
             gray: false,
         };
-        let mut view = View { order, entries: Vec::new(), sound: true };
+        let mut view = View { order, entries: Vec::new(), sound: true, decodes: true };
         for lists in &picture.lists {
             self.list(lists, &current, sequence, &mut view);
         }
@@ -230,12 +222,21 @@ impl Decoder {
         }
         for (list, (entries, changes)) in initial.into_iter().zip(&lists.changes).enumerate() {
             let active = usize::from(lists.active[list]);
-            if active > 0 {
-                self.enter(entries, active, changes, current.frame_num, sequence, view);
+            if active == 0 {
+                continue;
+            }
+            let entered = self.enter(entries, active, changes, current.frame_num, sequence, view);
+            for (at, entry) in entered.into_iter().enumerate() {
+                // Vectors of the first picture of the second list are read.
+                let strict = self.strict || lists.implicit || (list == 1 && at == 0);
+                let picture = if strict { entry.held.number } else { entry.held.pixels };
+                view.sound &= picture != STAND_IN;
+                view.entries.push((picture, entry.long));
             }
         }
     }
 
+    /// The active entries of a list that begins as `entries`.
     fn enter(
         &self,
         entries: Vec<Entry>,
@@ -244,7 +245,7 @@ impl Decoder {
         frame_num: i64,
         sequence: &H264Sequence,
         view: &mut View,
-    ) {
+    ) -> Vec<Entry> {
         let mut list: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
         list.resize(list.len().max(active), None);
         // Later decoders exchange gray entries here.
@@ -262,15 +263,11 @@ impl Decoder {
             }
             list[place] = named;
         }
-        for entry in &list[..active] {
-            match entry.or(default) {
-                Some(entry) => {
-                    view.sound &= entry.held.number != STAND_IN;
-                    view.entries.push((entry.held.number, entry.long));
-                }
-                None => view.sound = false,
-            }
+        let whole: Option<Vec<Entry>> = list[..active].iter().map(|entry| entry.or(default)).collect();
+        if whole.is_none() {
+            (view.sound, view.decodes) = (false, false);
         }
+        whole.unwrap_or_default()
     }
 
     /// The picture that a step of list modification names.

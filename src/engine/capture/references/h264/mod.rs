@@ -41,19 +41,17 @@ fn choose(pictures: &[&H264Picture], targets: &[usize], rule: &[bool]) -> Result
     let views = views(pictures, &rule);
     let refers: Vec<Vec<u32>> =
         views.iter().map(|view| view.refers().filter(|n| *n != STAND_IN).collect()).collect();
-    let mut roots: Vec<usize> = (0..pictures.len()).filter(|i| is_always_sent(*i)).collect();
-    roots.extend(targets);
+    let exact = reach(&refers, targets.iter().copied(), |i| rule[i]);
+    if (0..exact.len()).any(|i| exact[i] && !views[i].sound) {
+        return Err(Unfit::NotThere);
+    }
+    let mut sent: Vec<bool> = (0..exact.len()).map(|i| exact[i] || is_always_sent(i)).collect();
     for _ in 0..ROUNDS_MAX {
-        let sent = reach(&refers, roots.iter().copied(), |i| rule[i]);
-        if (0..sent.len()).any(|i| sent[i] && !views[i].sound) {
-            return Err(Unfit::NotThere);
+        let lacking = lacking(pictures, &rule, &exact, &sent).ok_or(Unfit::Differs)?;
+        if lacking.is_empty() {
+            return Ok(sent);
         }
-        let lacking = lacking(pictures, &rule, &sent);
-        match lacking {
-            Some(lacking) if lacking.is_empty() => return Ok(sent),
-            Some(lacking) => roots.extend(lacking),
-            None => return Err(Unfit::Differs),
-        }
+        lacking.into_iter().for_each(|i| sent[i] = true);
     }
     Err(Unfit::Differs)
 }
@@ -63,19 +61,25 @@ fn resets(picture: &H264Picture) -> bool {
     picture.idr || picture.marking.as_deref().is_some_and(|marks| marks.contains(&H264Mark::Reset))
 }
 
+/// Vectors are scaled somewhere.
+fn is_strict(pictures: &[&H264Picture]) -> bool {
+    pictures.iter().flat_map(|picture| &picture.lists).any(|lists| lists.temporal)
+}
+
 /// What each picture of `sent` depends on.
 fn views(pictures: &[&H264Picture], sent: &[bool]) -> Vec<View> {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(is_strict(pictures));
     let decode = |(i, picture): (usize, &&H264Picture)| {
         if sent[i] { decoder.decode(i as u32, picture) } else { View::default() }
     };
     pictures.iter().enumerate().map(decode).collect()
 }
 
-/// What else must be sent for the lists of all that is sent to be what they are under `rule`; nothing if they are.
-/// None where no more can be sent and they still are not.
-fn lacking(pictures: &[&H264Picture], rule: &[bool], sent: &[bool]) -> Option<Vec<usize>> {
-    let (mut full, mut some) = (Decoder::new(), Decoder::new());
+/// What else must be sent for everything `exact` to be decoded as under `rule`; nothing if it is. Only its place
+/// among the references is wanted of the rest, whatever comes out of it: what that would refer to need not be there.
+/// None where no more can be sent and it still is not.
+fn lacking(pictures: &[&H264Picture], rule: &[bool], exact: &[bool], sent: &[bool]) -> Option<Vec<usize>> {
+    let (mut full, mut some) = (Decoder::new(is_strict(pictures)), Decoder::new(is_strict(pictures)));
     let mut lacking = Vec::new();
     for (i, picture) in pictures.iter().enumerate().filter(|(i, _)| rule[*i]) {
         let number = i as u32;
@@ -84,7 +88,8 @@ fn lacking(pictures: &[&H264Picture], rule: &[bool], sent: &[bool]) -> Option<Ve
             continue;
         }
         let held: Vec<u32> = full.holds().collect();
-        if full.decode(number, picture) == some.decode(number, picture) {
+        let (want, have) = (full.decode(number, picture), some.decode(number, picture));
+        if want == have || (!exact[i] && have.decodes) {
             continue;
         }
         let mut more: Vec<usize> = held.into_iter().map(|n| n as usize).filter(|n| !sent[*n]).collect();
