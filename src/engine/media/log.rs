@@ -14,11 +14,12 @@ use crate::model::limits::{NOTE_BYTES_MAX, NOTES_MAX};
 /// What FFmpeg says of things that are done on purpose; real errors would drown. Audio decoders are refused, twice a
 /// stream. H.264 reference pictures that no target depends on are not sent: operations on them find nothing, and
 /// what is sent to fill their place refers to stand-ins.
-const EXPECTED: [&str; 4] = [
+const EXPECTED: [&str; 5] = [
     "not on whitelist",
     "mmco: unref short failure",
     "reference picture missing during reorder",
     "Missing reference picture, default is",
+    "number of reference frames (",
 ];
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -14,6 +14,8 @@ use crate::model::media::PacketHead;
 
 /// More repairs than this do not pay.
 const ROUNDS_MAX: usize = 8;
+/// Rounds in which each picture that differs gets one more reference picture: most often the latest will do.
+const ROUNDS_OF_ONE: usize = 3;
 
 /// As `references::closure`.
 pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) -> Result<Vec<Sent>, Unfit> {
@@ -46,8 +48,9 @@ fn choose(pictures: &[&H264Picture], targets: &[usize], rule: &[bool]) -> Result
         return Err(Unfit::NotThere);
     }
     let mut sent: Vec<bool> = (0..exact.len()).map(|i| exact[i] || is_always_sent(i)).collect();
-    for _ in 0..ROUNDS_MAX {
-        let lacking = lacking(pictures, &rule, &exact, &sent).ok_or(Unfit::Differs)?;
+    for round in 0..ROUNDS_MAX {
+        let one_by_one = round < ROUNDS_OF_ONE;
+        let lacking = lacking(pictures, &rule, &exact, &sent, one_by_one).ok_or(Unfit::Differs)?;
         if lacking.is_empty() {
             return Ok(sent);
         }
@@ -78,7 +81,13 @@ fn views(pictures: &[&H264Picture], sent: &[bool]) -> Vec<View> {
 /// What else must be sent for everything `exact` to be decoded as under `rule`; nothing if it is. Only its place
 /// among the references is wanted of the rest, whatever comes out of it: what that would refer to need not be there.
 /// None where no more can be sent and it still is not.
-fn lacking(pictures: &[&H264Picture], rule: &[bool], exact: &[bool], sent: &[bool]) -> Option<Vec<usize>> {
+fn lacking(
+    pictures: &[&H264Picture],
+    rule: &[bool],
+    exact: &[bool],
+    sent: &[bool],
+    one_by_one: bool,
+) -> Option<Vec<usize>> {
     let (mut full, mut some) = (Decoder::new(is_strict(pictures)), Decoder::new(is_strict(pictures)));
     let mut lacking = Vec::new();
     for (i, picture) in pictures.iter().enumerate().filter(|(i, _)| rule[*i]) {
@@ -99,9 +108,16 @@ fn lacking(pictures: &[&H264Picture], rule: &[bool], exact: &[bool], sent: &[boo
         if more.is_empty() {
             return None;
         }
+        if one_by_one {
+            let latest = more.iter().max().copied();
+            more.retain(|n| Some(*n) == latest);
+        }
         lacking.extend(more);
         // From here on as if that had been sent.
         some = full.clone();
     }
     Some(lacking)
 }
+
+#[cfg(test)]
+mod tests;
