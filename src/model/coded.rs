@@ -2,10 +2,12 @@
 //!
 //! Owns the plain facts of slice and frame headers. Never interprets them: `engine/capture/references` does.
 
+mod h264;
 mod hevc;
 
 use std::sync::Arc;
 
+pub use h264::{H264Change, H264Lists, H264Mark, H264Order, H264Picture, H264Sequence};
 pub use hevc::{HevcPicture, HevcPoc, HevcReference};
 
 /// What a packet's headers tell of references. Cheap to clone.
@@ -18,13 +20,15 @@ pub enum Coded {
     Av1(Arc<[Av1Frame]>),
     /// A picture of HEVC.
     Hevc(Arc<HevcPicture>),
+    /// One coded frame.
+    H264(Arc<H264Picture>),
 }
 
 impl Coded {
     /// Coded pictures in the packet: one where nothing is told. To show one of before is to code none.
     pub fn pictures(&self) -> usize {
         match self {
-            Coded::Unknown | Coded::Hevc(_) => 1,
+            Coded::Unknown | Coded::Hevc(_) | Coded::H264(_) => 1,
             Coded::Av1(frames) => frames.iter().filter(|frame| frame.shows.is_none()).count(),
         }
     }
@@ -59,12 +63,20 @@ pub enum Unfit {
     Turned,
     /// The decoder's buffer would not hold the stand-ins for what is left out.
     Crowded,
+    /// The decoder would not find the same pictures with some left out.
+    Differs,
 }
 
 impl Unfit {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Unfit; 5] =
-        [Unfit::NotTold, Unfit::NotUnderstood, Unfit::NotThere, Unfit::Turned, Unfit::Crowded];
+    pub const ALL: [Unfit; 6] = [
+        Unfit::NotTold,
+        Unfit::NotUnderstood,
+        Unfit::NotThere,
+        Unfit::Turned,
+        Unfit::Crowded,
+        Unfit::Differs,
+    ];
 
     /// The word in reports and metric labels.
     pub fn name(self) -> &'static str {
@@ -74,6 +86,7 @@ impl Unfit {
             Unfit::NotThere => "reference_not_there",
             Unfit::Turned => "state_turned_over",
             Unfit::Crowded => "buffer_crowded",
+            Unfit::Differs => "decoder_differs",
         }
     }
 }

@@ -11,6 +11,18 @@ use ffmpeg_next::ffi;
 
 use crate::model::limits::{NOTE_BYTES_MAX, NOTES_MAX};
 
+/// What FFmpeg says of things that are done on purpose; real errors would drown. Audio decoders are refused, twice a
+/// stream. H.264 reference pictures that no target depends on are not sent: operations on them find nothing, and
+/// what is sent to fill their place refers to stand-ins. HEVC has stand-ins for all of them.
+const EXPECTED: [&str; 6] = [
+    "not on whitelist",
+    "mmco: unref short failure",
+    "reference picture missing during reorder",
+    "Missing reference picture, default is",
+    "number of reference frames (",
+    "Could not find ref with POC",
+];
+
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Replaces FFmpeg's own callback, for the whole process.
@@ -50,10 +62,7 @@ unsafe extern "C" fn keep(
     };
     let text = text.to_string_lossy();
     let text = text.trim_end();
-    // Audio decoders are refused on purpose, twice a stream, and pictures of HEVC that nothing wanted refers to are
-    // left out on purpose; real errors would drown.
-    let on_purpose = ["not on whitelist", "Could not find ref with POC"];
-    if text.is_empty() || on_purpose.iter().any(|part| text.contains(part)) {
+    if text.is_empty() || EXPECTED.iter().any(|expected| text.contains(expected)) {
         return;
     }
     if let Ok(mut lines) = LINES.lock()

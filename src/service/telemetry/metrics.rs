@@ -101,7 +101,7 @@ pub const METRICS: &[Metric] = &[
         &[label("result", &["ok", "first_frame", "last_frame", "past_end", "concealed", "failed"])]),
     metric("stillframe_video_opens_total", Kind::Counter, Count, "Videos opened for a walk; one serves all jobs that wait for the video.", &[]),
     metric("stillframe_unfit_runs_total", Kind::Counter, Count, "Decode runs whose references could not be told, so that only what the codec never refers to was left out.",
-        &[label("reason", &["not_told", "not_understood", "reference_not_there", "state_turned_over", "buffer_crowded"])]),
+        &[label("reason", &["not_told", "not_understood", "reference_not_there", "state_turned_over", "buffer_crowded", "decoder_differs"])]),
     metric("stillframe_seek_runs_total", Kind::Counter, Count, "Decode runs of walks; one serves all points whose frames it holds.", &[]),
     metric("stillframe_decoded_frames_total", Kind::Counter, Count, "Coded pictures that a decoder was given, hidden ones included.",
         &[label("backend", &["cpu"])]),

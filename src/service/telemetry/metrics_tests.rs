@@ -34,7 +34,7 @@ fn every_event() {
             opens: 1,
             seek_runs: 3,
             frames_decoded: 12,
-            unfit_runs: [2, 0, 1, 0, 0],
+            unfit_runs: [2, 0, 1, 0, 0, 0],
             ..Stats::default()
         },
         4,

@@ -4,6 +4,7 @@
 //! one. Never guesses: what is not understood is `Unfit`, and the codec's rule takes its place (PERFORMANCE 6).
 
 mod av1;
+mod h264;
 mod hevc;
 
 use super::closure::Sent;
@@ -19,6 +20,7 @@ pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) 
     match heads.first().map(|head| &head.coded) {
         Some(Coded::Av1(_)) => av1::closure(heads, targets, may_be_needed),
         Some(Coded::Hevc(_)) => hevc::closure(heads, targets, may_be_needed),
+        Some(Coded::H264(_)) => h264::closure(heads, targets, may_be_needed),
         Some(Coded::Unknown) | None => Err(Unfit::NotTold),
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the choice of parser a codec. Never keeps payload, never decodes a pixel.
 
 mod field;
+mod h264;
 mod hevc;
 mod hevc_sets;
 mod modern;
@@ -33,6 +34,7 @@ pub struct Headers {
 enum Kind {
     H264 {
         length_bytes: usize,
+        parser: Box<h264::Parser>,
     },
     Hevc(Box<hevc::Hevc>),
     Mpeg12,
@@ -51,7 +53,10 @@ impl Headers {
     /// `alpha`: each packet has a second one of opacity at its side.
     pub fn new(parameters: &Parameters, extradata: &[u8], indexed_container: bool, alpha: bool) -> Headers {
         let kind = match parameters.id() {
-            Id::H264 => Kind::H264 { length_bytes: nal::h264_length_bytes(extradata) },
+            Id::H264 => {
+                let length_bytes = nal::h264_length_bytes(extradata);
+                Kind::H264 { length_bytes, parser: Box::new(h264::Parser::new(extradata, length_bytes)) }
+            }
             Id::HEVC => Kind::Hevc(Box::new(hevc::Hevc::new(extradata, hevc::marks_gaps()))),
             Id::MPEG1VIDEO | Id::MPEG2VIDEO => Kind::Mpeg12,
             Id::MPEG4 => Kind::Mpeg4,
@@ -62,7 +67,7 @@ impl Headers {
             _ => Kind::Unknown,
         };
         let fields = match kind {
-            Kind::H264 { length_bytes } if nal::h264_may_have_fields(extradata, length_bytes) => {
+            Kind::H264 { length_bytes, .. } if nal::h264_may_have_fields(extradata, length_bytes) => {
                 field::FieldParser::new(parameters)
             }
             _ => None,
@@ -118,7 +123,8 @@ impl Headers {
             resilient: false,
         };
         match &mut self.kind {
-            Kind::H264 { length_bytes } => {
+            Kind::H264 { length_bytes, parser } => {
+                coded = parser.read(data);
                 let facts = nal::h264(data, *length_bytes);
                 header.start = match (facts.idr, facts.recovery_frames) {
                     (true, _) => Start::Clean,

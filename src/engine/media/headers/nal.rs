@@ -151,8 +151,22 @@ pub fn h264(data: &[u8], length_bytes: usize) -> H264 {
 /// recovery_frame_cnt of the SEI messages in a unit (H.264, D.1.8). Emulation bytes are taken out.
 fn recovery_point(sei: &[u8]) -> Option<u32> {
     let sei = without_emulation(&sei[..sei.len().min(4096)]);
+    messages(&sei).find(|(kind, _)| *kind == 6).map(|(_, payload)| Bits::new(payload).golomb())
+}
+
+/// The kinds of the SEI messages in a unit.
+pub fn sei_kinds(sei: &[u8]) -> Vec<usize> {
+    let sei = without_emulation(&sei[..sei.len().min(4096)]);
+    messages(&sei).map(|(kind, _)| kind).collect()
+}
+
+/// The kind of each SEI message, and all that stands behind its size (H.264, 7.3.2.3.1).
+fn messages(sei: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0;
-    while at + 2 <= sei.len() && sei[at] != 0x80 {
+    std::iter::from_fn(move || {
+        if at + 2 > sei.len() || sei[at] == 0x80 {
+            return None;
+        }
         let mut number = || {
             let mut value = 0usize;
             loop {
@@ -166,12 +180,9 @@ fn recovery_point(sei: &[u8]) -> Option<u32> {
         };
         let (kind, size) = (number()?, number()?);
         let payload = sei.get(at..)?;
-        if kind == 6 {
-            return Some(Bits::new(payload).golomb());
-        }
         at += size;
-    }
-    None
+        Some((kind, payload))
+    })
 }
 
 /// The payload of a unit: its bytes less those that only keep start codes out.
@@ -189,16 +200,24 @@ pub fn without_emulation(data: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The parameter sets in an avcC record or, when `length_bytes` is 0, in Annex B.
+pub fn h264_sets(extradata: &[u8], length_bytes: usize) -> Vec<&[u8]> {
+    if length_bytes == 0 {
+        return units(extradata, 0).collect();
+    }
+    // Five bytes, the count of sequence sets, these; the count of picture sets, these.
+    let count = usize::from(extradata.get(5).copied().unwrap_or(0) & 31);
+    let mut rest = extradata.get(6..).unwrap_or(&[]);
+    let mut sets: Vec<&[u8]> = std::iter::from_fn(|| prefixed(&mut rest, 2)).take(count).collect();
+    if let Some((count, mut rest)) = rest.split_first() {
+        sets.extend(std::iter::from_fn(|| prefixed(&mut rest, 2)).take(usize::from(*count)));
+    }
+    sets
+}
+
 /// True unless the parameter sets in `extradata` say that every picture is a frame (frame_mbs_only_flag).
 pub fn h264_may_have_fields(extradata: &[u8], length_bytes: usize) -> bool {
-    let sets: Vec<&[u8]> = if length_bytes > 0 {
-        // avcC: five bytes, the count, then length-prefixed parameter sets.
-        let count = usize::from(extradata.get(5).copied().unwrap_or(0) & 31);
-        units(extradata.get(6..).unwrap_or(&[]), 2).take(count).collect()
-    } else {
-        units(extradata, 0).collect()
-    };
-    let sps: Vec<bool> = sets
+    let sps: Vec<bool> = h264_sets(extradata, length_bytes)
         .into_iter()
         .filter(|unit| unit.first().is_some_and(|first| first & 31 == 7))
         .map(|unit| sps_frames_only(&without_emulation(&unit[1..])))
