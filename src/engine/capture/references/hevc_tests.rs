@@ -147,7 +147,7 @@ type Dice = (u8, u8, u16, u16, u8);
 
 /// A stream that a correct encoder could have made: what is kept is in the buffer.
 fn stream(dice: &[Dice]) -> Vec<HevcPicture> {
-    let mut pictures = vec![picture(if dice.len() % 2 == 0 { IDR } else { CRA }, 0, &[], 0)];
+    let mut pictures = vec![picture(if dice.len().is_multiple_of(2) { IDR } else { CRA }, 0, &[], 0)];
     let (mut buffer, mut used, mut anchor) = (vec![0i64], vec![0i64], 0i64);
     for (what, step, keep, read, long) in dice {
         if *what == 0 {
