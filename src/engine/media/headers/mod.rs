@@ -100,6 +100,9 @@ impl Headers {
         if let Some(fields) = &mut self.fields {
             fields.restart();
         }
+        if let Kind::H264 { parser, .. } = &mut self.kind {
+            parser.restart();
+        }
     }
 
     /// Reads one packet. `beside` is what the container puts at its side; `key` and `hidden` are its flags.
