@@ -24,6 +24,7 @@ const SETS_MAX: usize = 64;
 pub struct Parser {
     inner: cros::Parser,
     length_bytes: usize,
+    extradata: Box<[u8]>,
     /// Parameter sets as they came last: kind, number, bytes.
     sets: Vec<(u8, u32, Box<[u8]>)>,
     /// Of the last picture: most share one.
@@ -42,14 +43,27 @@ impl From<String> for Unknown {
 impl Parser {
     /// A parser that knows the sets in `extradata`: an avcC record, or Annex B when `length_bytes` is 0.
     pub fn new(extradata: &[u8], length_bytes: usize) -> Parser {
-        let mut parser =
-            Parser { inner: cros::Parser::default(), length_bytes, sets: Vec::new(), sequence: None };
-        for unit in nal::h264_sets(extradata, length_bytes) {
-            if parser.guarded(|this| this.keep_set(unit)).is_none() {
-                parser.forget();
+        let mut parser = Parser {
+            inner: cros::Parser::default(),
+            length_bytes,
+            extradata: extradata.into(),
+            sets: Vec::new(),
+            sequence: None,
+        };
+        parser.restart();
+        parser
+    }
+
+    /// Back to what the extradata says: that, and what follows from here on, is all that a decoder knows.
+    pub fn restart(&mut self) {
+        self.forget();
+        let extradata = std::mem::take(&mut self.extradata);
+        for unit in nal::h264_sets(&extradata, self.length_bytes) {
+            if self.guarded(|this| this.keep_set(unit)).is_none() {
+                self.forget();
             }
         }
-        parser
+        self.extradata = extradata;
     }
 
     /// The packet's picture, where it is one whole frame.

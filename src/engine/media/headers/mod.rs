@@ -100,8 +100,10 @@ impl Headers {
         if let Some(fields) = &mut self.fields {
             fields.restart();
         }
-        if let Kind::Hevc(parser) = &mut self.kind {
-            parser.restart();
+        match &mut self.kind {
+            Kind::H264 { parser, .. } => parser.restart(),
+            Kind::Hevc(parser) => parser.restart(),
+            _ => {}
         }
     }
 
