@@ -2,8 +2,10 @@
 //!
 //! Owns names and encoder settings, by family. Never says what is right: a full decode does.
 //!
-//! VC-1 is missing: nothing at hand encodes it. Of H.264, long-term references, unpaired fields and gaps are missing:
-//! no encoder at hand writes them.
+//! VC-1 is missing: nothing at hand encodes it. Long-term references of H.264, its gaps and its resets come from
+//! `h264_writer`, since no encoder at hand writes them. Missing too: unpaired fields, long-term references of HEVC, and
+//! of AV1 short signalling of references and layers; FFmpeg's libaom takes no forward keys, switch frames or scaling,
+//! SVT-AV1 does the first two and superres. Packed B pictures of MPEG-4 are in the footage only.
 
 /// What is encoded: 150 frames of 320x180 with cuts and motion, or what slow encoders can bear.
 #[derive(Clone, Copy)]
