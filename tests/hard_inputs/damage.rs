@@ -114,7 +114,7 @@ fn d7_what_refers_to_damage_is_told_as_damaged() {
     let bad: Vec<usize> = (0..200).filter(|n| together.statuses()[*n] != "ok").collect();
     assert!(!bad.is_empty() && bad[0] / 25 == bad[bad.len() - 1] / 25, "within a group: {bad:?}");
     assert!(
-        bad.windows(2).all(|pair| pair[1] == pair[0] + 1) && (bad[bad.len() - 1] + 1) % 25 == 0,
+        bad.windows(2).all(|pair| pair[1] == pair[0] + 1) && (bad[bad.len() - 1] + 1).is_multiple_of(25),
         "{bad:?}"
     );
     for (n, picture) in together.pictures().iter().enumerate().filter(|(n, _)| !bad.contains(n)) {
