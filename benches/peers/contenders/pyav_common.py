@@ -39,7 +39,9 @@ def grab(job: Job, near_frames: int | None) -> None:
         stream.codec_context.thread_count = 1
         start = stream.start_time or 0
         wanted = [math.floor(ms / 1000 / stream.time_base + 1e-6) + start for ms in job.times_ms]
-        near = int(near_frames / stream.average_rate / stream.time_base) if near_frames else None
+        # dav1d is told once, at its opening, what to skip: it would skip the wanted frames as well.
+        skips = near_frames and stream.codec_context.codec.canonical_name != "av1"
+        near = int(near_frames / stream.average_rate / stream.time_base) if skips else None
         for key, places in groups(container, stream, wanted):
             container.seek(key, stream=stream, backward=True)
             decode(job, container, stream, wanted, places, near)

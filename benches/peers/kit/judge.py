@@ -88,7 +88,8 @@ class Judge:
     def judge(self, job: Job, told_md5: dict[int, str] | None = None) -> Verdict:
         """Looks at every picture of a job. `told_md5` is by the picture's number."""
         numbers = range(1, len(job.times_ms) + 1)
-        pictures = dict(zip([n for n in numbers if job.picture(n).exists()], self._thumbs_of(job)))
+        there = [number for number in numbers if job.picture(number).exists()]
+        pictures = dict(zip(there, luma_thumbs([job.picture(number) for number in there])))
         faults = []
         with open(self.thumbs, "rb") as thumbs:
             for number, time_ms in zip(numbers, job.times_ms):
@@ -98,18 +99,6 @@ class Judge:
                 if fault:
                     faults.append(f"{time_ms} ms: {fault}")
         return Verdict(len(job.times_ms) - len(faults), len(job.times_ms), tuple(faults))
-
-    def _thumbs_of(self, job: Job) -> list[bytes]:
-        there = [job.picture(n) for n in range(1, len(job.times_ms) + 1) if job.picture(n).exists()]
-        if not there:
-            return []
-        made = subprocess.run(
-            ["ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "image2pipe", "-c:v", "mjpeg", "-i", "-",
-             "-fps_mode", "passthrough", "-vf", f"scale={WIDTH}:{HEIGHT}:flags=area,format=yuvj444p",
-             "-f", "rawvideo", "-"],
-            input=b"".join(path.read_bytes() for path in there), capture_output=True, check=True,
-        ).stdout
-        return [made[at:at + PIXELS] for at in range(0, len(made), PIXELS * 3)]
 
     def _fault(self, thumbs, picture: bytes | None, right: int) -> str:
         if picture is None:
@@ -135,6 +124,19 @@ class Judge:
         swing = 1.0 if self.full_range else 255 / 224
         b, r = share * CB_SHARE * swing, share * CR_SHARE * swing
         return [(a - zero) * scale + b * (c - 128) + r * (d - 128) for a, c, d in zip(y, cb, cr)]
+
+
+def luma_thumbs(pictures: list[Path]) -> list[bytes]:
+    """The luma of JPEGs, as small as the thumbnails of frames."""
+    if not pictures:
+        return []
+    made = subprocess.run(
+        ["ffmpeg", "-hide_banner", "-loglevel", "error", "-f", "image2pipe", "-c:v", "mjpeg", "-i", "-",
+         "-fps_mode", "passthrough", "-vf", f"scale={WIDTH}:{HEIGHT}:flags=area,format=yuvj444p",
+         "-f", "rawvideo", "-"],
+        input=b"".join(path.read_bytes() for path in pictures), capture_output=True, check=True,
+    ).stdout
+    return [made[at:at + PIXELS] for at in range(0, len(made), PIXELS * 3)]
 
 
 def mean_square(one, other) -> float:
