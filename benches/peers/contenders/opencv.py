@@ -4,8 +4,8 @@ import os
 
 os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "threads;1"
 
-import cv2  # noqa: E402
-from job import Job  # noqa: E402
+import cv2
+from job import Job
 
 job = Job()
 cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-// From a decoded planar 4:2:0 frame to a JPEG: zimg scales each plane to 16 bit, one pass brings range and matrix to JFIF's.
+// From a decoded planar 4:2:0 frame to a JPEG: zimg scales each plane to 16 bit, one pass brings matrix and range to JFIF's.
 //
 // Only what the benches' clips hold: 4:2:0, 8 to 16 bit, either range, BT.601, BT.709 or BT.2020.
 #include "limit.h"
@@ -193,7 +193,10 @@ int press_frame(Press *p, const AVFrame *f, const char *path) {
         if (zimg_filter_graph_process(i ? p->chroma : p->luma, &from, &to, p->scratch, NULL, NULL, NULL, NULL)) return -1;
     }
     for (int row = 0; row < p->height; row++) luma_row(p, row);
-    if (p->height & 1) memcpy(p->out[0] + (size_t)p->height * p->out_stride, p->out[0] + (size_t)(p->height - 1) * p->out_stride, p->out_stride);
+    if (p->height & 1) {
+        uint8_t *beyond = p->out[0] + (size_t)p->height * p->out_stride;
+        memcpy(beyond, beyond - p->out_stride, p->out_stride);
+    }
     for (int row = 0; row < (p->height + 1) / 2; row++) chroma_row(p, row);
     const unsigned char *planes[3] = {p->out[0], p->out[1], p->out[2]};
     int strides[3] = {p->out_stride, p->out_stride / 2, p->out_stride / 2};
