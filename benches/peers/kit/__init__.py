@@ -1,0 +1,1 @@
+"""What the benches beside the peers share: measuring, points, contenders, the judge, the report."""
