@@ -24,11 +24,11 @@ pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) 
         .iter()
         .map(|head| match &head.coded {
             Coded::H264(picture) => Ok(&**picture),
-            _ => Err(Unfit::NotTold),
+            _ => Err(Unfit::NotUnderstood),
         })
         .collect::<Result<_, _>>()?;
     if pictures.iter().any(|picture| picture.sequence != pictures[0].sequence) {
-        return Err(Unfit::NotTold);
+        return Err(Unfit::Turned);
     }
     let chosen = choose(&pictures, targets, &may_be_needed[..end])?;
     let mut sent: Vec<Sent> = chosen.iter().map(|sent| if *sent { Sent::Whole } else { Sent::No }).collect();
