@@ -311,3 +311,6 @@ fn marking_of(header: &SliceHeader, idr: bool) -> Result<Option<Box<[H264Mark]>>
     });
     marks.collect::<Result<_, _>>().map(Some)
 }
+
+#[cfg(test)]
+mod tests;
