@@ -266,6 +266,19 @@ pub struct StagesUs {
     pub encode: u64,
 }
 
+impl StagesUs {
+    /// Each with its stage.
+    pub fn each(&self) -> [(Stage, u64); 5] {
+        [
+            (Stage::Open, self.open),
+            (Stage::Plan, self.plan),
+            (Stage::Decode, self.decode),
+            (Stage::Convert, self.convert),
+            (Stage::Encode, self.encode),
+        ]
+    }
+}
+
 impl Stats {
     /// The sum, field by field; wall times add up too, since remainders follow each other.
     pub fn plus(self, other: Stats) -> Stats {

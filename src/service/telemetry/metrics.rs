@@ -298,14 +298,7 @@ pub fn frames_decoded(backend: Backend, frames: u64) {
 
 /// A walk ended, however it did; `pictures` came out of it.
 pub fn batch_ended(stats: &Stats, pictures: u64) {
-    let stages = &stats.stages_us;
-    for (stage, us) in [
-        (Stage::Open, stages.open),
-        (Stage::Plan, stages.plan),
-        (Stage::Decode, stages.decode),
-        (Stage::Convert, stages.convert),
-        (Stage::Encode, stages.encode),
-    ] {
+    for (stage, us) in stats.stages_us.each() {
         histogram!("stillframe_stage_duration_seconds", "stage" => stage.name()).record(seconds_of_us(us));
     }
     counter!("stillframe_video_opens_total").increment(stats.opens);
