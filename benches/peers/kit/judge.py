@@ -111,15 +111,10 @@ class Judge:
         likes = [[self._luma(frames, place, share) for share in (0.0, 1.0)] for place in range(count)]
         off = [min(mean_square(picture, like) for like in both) for both in likes]
         nearest = min(range(count), key=off.__getitem__)
-        if off[nearest] >= off[right - first] or mean_square(likes[nearest][0], likes[right - first][0]) < SAME:
-            return ""
-        # Another matrix or range may have spoken for the wrong frame: fitted to that one, it has to win again.
-        of_y, of_cb, of_cr, more = fit(planes_of(frames, nearest), picture)
-        again = [
-            mean_square(picture, [of_y * y + of_cb * cb + of_cr * cr + more for y, cb, cr in zip(*planes_of(frames, place))])
-            for place in (nearest, right - first)
-        ]
-        if again[0] >= again[1]:
+        apart = mean_square(likes[nearest][0], likes[right - first][0])
+        # The wrong frame's own picture would be nearer to that by all that is between the two; matrix, scaling and
+        # JPEG speak a little for one or the other too.
+        if apart < SAME or off[right - first] - off[nearest] < apart / 4:
             return ""
         return f"{nearest + first - right:+d} frames ({off[nearest]:.2f} against {off[right - first]:.2f})"
 
@@ -132,25 +127,6 @@ class Judge:
         swing = 1.0 if self.full_range else 255 / 224
         b, r = share * CB_SHARE * swing, share * CR_SHARE * swing
         return [(a - zero) * scale + b * (c - 128) + r * (d - 128) for a, c, d in zip(y, cb, cr)]
-
-
-def planes_of(frames: bytes, place: int) -> list[bytes]:
-    at = place * PIXELS * 3
-    return [frames[at + k * PIXELS:at + (k + 1) * PIXELS] for k in range(3)]
-
-
-def fit(planes: list[bytes], picture: bytes) -> list[float]:
-    """Least squares: the shares of Y, Cb, Cr and 1 that come closest to the picture."""
-    columns = [*planes, bytes([1]) * PIXELS]
-    # A little on the diagonal: planes of one value would leave nothing to divide by.
-    rows = [[sum(a * b for a, b in zip(one, other)) + (one is other) for other in columns]
-            + [sum(a * b for a, b in zip(one, picture))] for one in columns]
-    for pivot in range(4):
-        for line in range(4):
-            if line != pivot:
-                factor = rows[line][pivot] / rows[pivot][pivot]
-                rows[line] = [a - factor * b for a, b in zip(rows[line], rows[pivot])]
-    return [rows[k][4] / rows[k][k] for k in range(4)]
 
 
 def luma_thumbs(pictures: list[Path]) -> list[bytes]:
