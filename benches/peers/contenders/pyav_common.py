@@ -29,6 +29,7 @@ def groups(container, stream, wanted: list[int]) -> Iterator[tuple[int, list[int
 
 
 def save(job: Job, frame: VideoFrame, place: int) -> None:
+    job.tell(place, frame.pts)
     frame.to_image(width=job.width, height=job.height).save(job.path(place), quality=job.quality)
 
 
