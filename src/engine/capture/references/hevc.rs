@@ -15,6 +15,8 @@ use crate::engine::capture::closure::Sent;
 use crate::model::coded::{Coded, HevcPicture, HevcPoc};
 use crate::model::media::PacketHead;
 
+/// More rounds of sending more do not pay, and a stream that is made to need them must not cost them.
+const ROUNDS_MAX: usize = 16;
 /// Frames that FFmpeg's decoder can hold.
 const FRAMES_MAX: usize = 32;
 
@@ -37,12 +39,12 @@ pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) 
     let bringers = (0..last).filter(|i| pictures[*i].brings_sets);
     let mut wanted: Vec<usize> = targets.iter().copied().chain(bringers).chain([0]).collect();
     let mut reached = reach(&whole.refers, wanted.iter().copied(), is_open);
-    loop {
+    for round in 0.. {
         let missing = whole.missing_for_counts(&pictures, &reached);
         if missing.is_empty() {
             break;
         }
-        if missing.iter().any(|i| reached[*i] || !is_open(*i)) {
+        if round == ROUNDS_MAX || missing.iter().any(|i| reached[*i] || !is_open(*i)) {
             return Err(Unfit::NotThere);
         }
         wanted.extend(missing);

@@ -235,5 +235,5 @@ fn what_is_not_there_is_unfit() {
     assert_eq!(sent_for(&pictures, &[1]), Ok(vec![true, true]));
     let mut heads = heads(&pictures);
     heads[0].coded = Coded::Unknown;
-    assert_eq!(closure(&heads, &[1], &[true, true]), Err(Unfit::NotTold));
+    assert_eq!(closure(&heads, &[1], &[true, true]), Err(Unfit::NotUnderstood));
 }
