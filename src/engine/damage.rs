@@ -10,10 +10,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::media::{Field, Need, PacketHead};
+use crate::model::media::{Need, PacketHead};
 
-/// A frame comes out after fewer than so many that were decoded after it, or never.
-const REORDER_MAX: usize = 16;
+/// A frame comes out after fewer than so many packets that were sent after it, or never: 16 pictures of two fields.
+const REORDER_MAX: usize = 33;
 
 /// What is known of the damage in a run. Places count its packets in decode order.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Damage {
     /// A packet was given to the decoder.
     pub fn sent(&mut self, place: usize, head: &PacketHead) {
         // A second field comes out with the first, a hidden picture not at all.
-        if head.header.field != Field::Second && !head.header.hidden {
+        if head.header.field.is_picture() && !head.header.hidden {
             self.inside.insert(place);
         }
     }
@@ -87,7 +87,7 @@ fn spreads(place: usize, head: &PacketHead) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::model::coded::Coded;
-    use crate::model::media::{FrameHeader, Start};
+    use crate::model::media::{Field, FrameHeader, Start};
 
     fn head(pts: i64, need: Need) -> PacketHead {
         let header = FrameHeader {

@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::media::decoder::{Decoded, Decoder, Received, Recipe, cut};
 use super::media::{Frame, Packet};
 use crate::model::job::{FailCode, Failure, Stage};
-use crate::model::media::Start;
+use crate::model::media::{Field, Start};
 
 /// What is wrong where a picture just does not come out.
 const LOST: &str = "the decoder gives no frame for a packet";
@@ -187,9 +187,11 @@ impl Pass<'_> {
                 };
                 ledger.note_sent(self.run.heads[0].pts, place, given.data().unwrap_or(&[]));
                 let taken = ledger.charge(Stage::Decode, || decoder.send(given, place as u64));
-                if !taken {
+                // A decoder refuses a packet without a picture, which harms nobody.
+                let nothing = self.run.heads[place].header.field == Field::Nothing;
+                if !taken && !nothing {
                     self.damaged(place, "the decoder refuses a packet");
-                } else if !self.is_forgiven(place) {
+                } else if taken && !self.is_forgiven(place) {
                     self.damage.sent(place, &self.run.heads[place]);
                 }
                 self.receive(decoder, place, ledger, deliver);

@@ -1,7 +1,7 @@
 //! The walk of last resort: decode everything from the first packet, pick frames as they come out.
 //!
 //! Owns the choice of a frame by display order alone. Never leaves a packet out; bounded by the file's end
-//! and by the last want, and it holds one frame.
+//! and by the last want, and it holds two frames.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -51,6 +51,7 @@ pub fn walk(
         key: None,
         counting,
         heads: HashMap::new(),
+        sent: 0,
         damage: None,
     };
     let mut number = 0u64;
@@ -63,12 +64,15 @@ pub fn walk(
                     let oldest = number.saturating_sub(IN_FLIGHT_MAX as u64 / 2);
                     walk.heads.retain(|n, _| *n >= oldest);
                 }
-                walk.heads.insert(number, head);
+                let nothing = head.header.field == Field::Nothing;
+                walk.note_sent(number, head);
                 ledger.packets_decoded.fetch_add(1, Ordering::Relaxed);
                 ledger.note_sent(None, number as usize, packet.data().unwrap_or(&[]));
                 let is_whole = !packet.is_corrupt();
                 if !ledger.charge(Stage::Decode, || decoder.send(&mut packet, number)) {
-                    walk.lose(number);
+                    if !nothing {
+                        walk.lose(number);
+                    }
                 } else if !is_whole {
                     walk.damaged(number);
                 }
@@ -115,12 +119,20 @@ struct Walk<'a> {
     key: Option<Seen>,
     counting: bool,
     /// Packets whose frames have not come out, by number.
-    heads: HashMap<u64, PacketHead>,
+    /// Each with how many pictures were sent before it.
+    heads: HashMap<u64, (PacketHead, i64)>,
+    sent: i64,
     /// The first damaged packet since the last clean start.
     damage: Option<u64>,
 }
 
 impl Walk<'_> {
+    fn note_sent(&mut self, number: u64, head: PacketHead) {
+        let counts = head.header.field.is_picture() && !head.header.hidden;
+        self.heads.insert(number, (head, self.sent));
+        self.sent += i64::from(counts);
+    }
+
     fn damaged(&mut self, number: u64) {
         self.damage = Some(self.damage.map_or(number, |damage| damage.min(number)));
     }
@@ -134,7 +146,7 @@ impl Walk<'_> {
     /// A frame came out: everything that it is too late for is served by the one before. False when done.
     fn take(&mut self, decoded: Decoded, deliver: &mut dyn FnMut(usize, &Seen) -> bool) -> bool {
         let number = decoded.number.unwrap_or(0);
-        let head = self.heads.remove(&number);
+        let (head, before) = self.heads.remove(&number).unzip();
         if let (Some(head), Some(damage)) = (head.as_ref(), self.damage)
             && head.header.start == Start::Clean
             && number > damage
@@ -142,7 +154,7 @@ impl Walk<'_> {
         {
             // Nothing before it is shown after it: here the count is sure again.
             self.damage = None;
-            self.shown = i64::try_from(number).unwrap_or(i64::MAX);
+            self.shown = before.unwrap_or(self.shown);
         }
         if decoded.damaged {
             self.damaged(number);
@@ -194,11 +206,11 @@ impl Walk<'_> {
     /// Was there a frame between the one before and the want, which should have come out by now?
     fn is_lost(&self, before: i64, want: i64) -> bool {
         let between = |at: i64| at > before && at <= want;
-        let shown = |head: &PacketHead| !head.header.hidden && head.header.field != Field::Second;
+        let shown = |head: &PacketHead| !head.header.hidden && head.header.field.is_picture();
         match self.damage {
             None => false,
             Some(_) if self.counting => want > before,
-            Some(_) => self.heads.values().any(|head| shown(head) && head.pts.is_some_and(between)),
+            Some(_) => self.heads.values().any(|(head, _)| shown(head) && head.pts.is_some_and(between)),
         }
     }
 

@@ -10,6 +10,7 @@ use super::media::Packet;
 use super::media::reader::Reader;
 use crate::model::job::{FailCode, Failure, Stage};
 use crate::model::limits::RUN_PAYLOAD_BYTES_MAX;
+use crate::model::media::PacketHead;
 
 /// Packets beside the planner's window, by sequence number.
 #[derive(Default)]
@@ -92,7 +93,7 @@ impl Packets for Again<'_, '_> {
         let mut from_start = false;
         loop {
             match self.reader.next()? {
-                Some((packet, head)) if head == *start => {
+                Some((packet, head)) if is_same(&head, start) => {
                     self.current = packet;
                     self.left = self.run.heads.len();
                     return Ok(());
@@ -128,4 +129,9 @@ impl Packets for Again<'_, '_> {
         self.left -= 1;
         Ok(Some(&mut self.current))
     }
+}
+
+/// Is it the same packet? What its headers tell of references may depend on where reading began.
+fn is_same(one: &PacketHead, other: &PacketHead) -> bool {
+    (one.pts, one.dts, one.size, one.duration) == (other.pts, other.dts, other.size, other.duration)
 }

@@ -101,7 +101,7 @@ pub struct PacketHead {
 impl PacketHead {
     /// Coded pictures in the packet; the second field of one belongs to the packet before.
     pub fn pictures(&self) -> usize {
-        if self.header.field == Field::Second { 0 } else { self.coded.pictures() }
+        if self.header.field.is_picture() { self.coded.pictures() } else { 0 }
     }
 }
 
@@ -154,6 +154,15 @@ pub enum Field {
     Frame,
     First,
     Second,
+    /// No picture at all: messages or parameter sets in a packet of their own.
+    Nothing,
+}
+
+impl Field {
+    /// Does a picture begin here, which comes out for itself?
+    pub fn is_picture(self) -> bool {
+        matches!(self, Field::Frame | Field::First)
+    }
 }
 
 /// What the container knows about the way ahead.

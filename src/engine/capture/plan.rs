@@ -142,7 +142,7 @@ impl Planner {
     pub fn feed(&mut self, head: PacketHead) {
         let Some(pts) = head.pts else {
             // A second field may leave its time to the first; anything else has no place on the timeline.
-            if head.header.field != Field::Second {
+            if head.header.field.is_picture() {
                 self.count_timeless();
             }
             self.push(head);
@@ -150,10 +150,10 @@ impl Planner {
         };
         self.timed += 1;
         self.greatest_pts = Some(self.greatest_pts.map_or(pts, |greatest| greatest.max(pts)));
-        if head.header.field != Field::Second {
+        if head.header.field.is_picture() {
             self.count_recovery(pts, &head.header);
         }
-        let is_later = self.next_want().is_some_and(|want| pts > want.reach());
+        let is_later = self.next_want().is_some_and(|want| is_later(&head, pts, want));
         if head.header.start != Start::No {
             if self.starts.is_empty() {
                 self.later = 0;
@@ -326,7 +326,7 @@ impl Planner {
         let mut best: Option<(i64, u64, Option<Entrance>)> = None;
         for (i, head) in self.window.iter().enumerate().rev() {
             let Some(pts) = head.pts else { continue };
-            if head.header.hidden || head.header.field == Field::Second || !fits(pts) {
+            if head.header.hidden || !head.header.field.is_picture() || !fits(pts) {
                 continue;
             }
             if best.is_some_and(|(best, ..)| !better(pts, best)) {
@@ -349,7 +349,7 @@ impl Planner {
         }
         let candidates: Vec<Candidate> = (self.base..)
             .zip(&self.window)
-            .filter(|(_, head)| !head.header.hidden && head.header.field != Field::Second)
+            .filter(|(_, head)| !head.header.hidden && head.header.field.is_picture())
             .filter_map(|(at, head)| {
                 let pts = head.pts?;
                 let off = if at == seq { 0 } else { pts.abs_diff(want.pts).max(1) };
@@ -435,7 +435,7 @@ impl Planner {
         self.later = self
             .window
             .iter()
-            .filter(|head| next.zip(head.pts).is_some_and(|(want, pts)| pts > want.reach()))
+            .filter(|head| next.zip(head.pts).is_some_and(|(want, pts)| is_later(head, pts, want)))
             .count();
     }
 
@@ -468,6 +468,11 @@ impl Planner {
     fn head(&self, seq: u64) -> &PacketHead {
         &self.window[(seq - self.base) as usize]
     }
+}
+
+/// Counts towards rule T1: a picture, or a field of one, that is shown after all that may serve the want.
+fn is_later(head: &PacketHead, pts: i64, want: Want) -> bool {
+    head.header.field != Field::Nothing && pts > want.reach()
 }
 
 enum Settled {

@@ -8,6 +8,9 @@ use crate::model::media::PacketHead;
 /// Frames whose cost is told one by one; with more, those that are decoded first, which lean on the fewest.
 const COMPARED_MAX: usize = 32;
 
+/// Heads that all comparisons for one instant go through: telling must not cost more than it saves.
+const WORK_MAX: usize = 4_000;
+
 /// One frame that may serve.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
@@ -41,7 +44,8 @@ pub fn cheapest(
         return Some(*start);
     }
     let exact = candidates.iter().filter(|c| c.off == 0);
-    let first = candidates.iter().filter(|c| c.off != 0).take(COMPARED_MAX);
+    let most = (WORK_MAX / heads.len().max(1)).min(COMPARED_MAX);
+    let first = candidates.iter().filter(|c| c.off != 0).take(most);
     let cost = |c: &&Candidate| {
         let mut targets = if c.start == decoded_from { along.clone() } else { Vec::new() };
         targets.push(c.place - c.start);

@@ -17,7 +17,7 @@ use ffmpeg_next::{Error, Packet, ffi, packet};
 use super::encrypted;
 use super::headers::Headers;
 use crate::model::job::{FailCode, Failure, Stage};
-use crate::model::media::{Ahead, Field, Need, PacketHead};
+use crate::model::media::{Ahead, Need, PacketHead};
 use crate::model::time::{Seconds, TimeBase};
 
 /// Broken packets in a row after which the file counts as ended.
@@ -338,7 +338,7 @@ impl Reader {
     pub fn scan(&mut self) -> Result<Scan, Failure> {
         let mut scan = Scan::default();
         while let Some((_, head)) = self.next()? {
-            if head.header.hidden || head.header.field == Field::Second {
+            if head.header.hidden || !head.header.field.is_picture() {
                 continue;
             }
             scan.pictures += 1;

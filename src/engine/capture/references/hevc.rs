@@ -50,6 +50,9 @@ pub fn closure(heads: &[PacketHead], targets: &[usize], may_be_needed: &[bool]) 
         wanted.extend(missing);
         reached = reach(&whole.refers, wanted.iter().copied(), is_open);
     }
+    if wanted.iter().any(|i| !reached[*i]) {
+        return Err(Unfit::NotThere);
+    }
     whole.prove(&pictures, &reached)?;
     let mut sent: Vec<Sent> = reached.iter().map(|sent| if *sent { Sent::Whole } else { Sent::No }).collect();
     sent.resize(heads.len(), Sent::No);

@@ -17,6 +17,8 @@ use crate::model::coded::{Coded, H264Change, H264Lists, H264Mark, H264Order, H26
 const HEADER_BYTES_MAX: usize = 1024;
 /// FFmpeg reads no more operations.
 const MARKS_MAX: usize = 64;
+/// Slices of a picture with lists of their own; what has more is not made to be looked at.
+const LISTS_MAX: usize = 32;
 /// Parameter sets of a stream that are remembered.
 const SETS_MAX: usize = 64;
 
@@ -146,6 +148,9 @@ impl Parser {
                         Some(_) => return Err(Unknown),
                     }
                     if of_slice.active != [0, 0] && !lists.contains(&of_slice) {
+                        if lists.len() == LISTS_MAX {
+                            return Err(Unknown);
+                        }
                         lists.push(of_slice);
                     }
                 }

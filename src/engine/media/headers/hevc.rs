@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::hevc_sets::{self as sets, ACTIVE_MAX, Pps, ShortTerm, Sps};
 use super::nal::{self, Bits};
 use crate::model::coded::{Coded, HevcPicture, HevcPoc, HevcReference};
-use crate::model::media::FrameHeader;
+use crate::model::media::{Field, FrameHeader};
 
 /// Bytes of a slice that are looked at: reference sets and lists lie well within.
 const SLICE_BYTES_MAX: usize = 512;
@@ -63,9 +63,9 @@ impl Hevc {
 
     /// Fills in start and need, and tells what the picture keeps and reads.
     pub fn read(&mut self, data: &[u8], header: &mut FrameHeader) -> Coded {
-        if let Some(facts) = nal::hevc(data, self.length_bytes) {
-            header.start = facts.start;
-            header.need = facts.need;
+        match nal::hevc(data, self.length_bytes) {
+            Some(facts) => (header.start, header.need) = (facts.start, facts.need),
+            None => header.field = Field::Nothing,
         }
         match self.picture(data) {
             Some(picture) => Coded::Hevc(picture.into()),

@@ -139,7 +139,9 @@ impl Headers {
                 if facts.disposable {
                     header.need = Need::Target;
                 }
-                if let Some(fields) = &mut self.fields {
+                if !facts.picture {
+                    (header.field, header.start) = (Field::Nothing, Start::No);
+                } else if let Some(fields) = &mut self.fields {
                     header.field = fields.read(data);
                     if header.field == Field::Second {
                         header.start = Start::No;

@@ -11,6 +11,8 @@ use cros_codecs::codec::vp9::parser as vp9;
 use crate::model::coded::{Av1Frame, Coded};
 use crate::model::media::{FrameHeader, Need, Start};
 
+/// Frames of a temporal unit that are looked at.
+const FRAMES_MAX: usize = 64;
 /// primary_ref_frame of a frame that takes nothing over (AV1, 3).
 const PRIMARY_REF_NONE: u32 = 7;
 
@@ -159,6 +161,9 @@ fn read_unit(parser: &mut av1::Parser, data: &[u8]) -> Result<Unit, String> {
         };
         let key = header.frame_type == av1::FrameType::KeyFrame;
         unit.shown_key |= key && header.show_frame && !header.show_existing_frame;
+        if unit.frames.len() == FRAMES_MAX {
+            return Err("more frames than a temporal unit has".to_owned());
+        }
         unit.frames.push(frame(&header, from, to));
         parser.ref_frame_update(&header)?;
     }

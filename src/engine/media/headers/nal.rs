@@ -1,7 +1,7 @@
 //! H.264, HEVC, MPEG-1/2 and MPEG-4 headers, as far as planning needs them. *Pure.*
 //!
-//! Owns NAL unit and start code scanning, bounds-checked throughout. Never reads beyond the first slice:
-//! what stands before it decides.
+//! Owns NAL unit and start code scanning, bounds-checked throughout. Never decodes a slice:
+//! its first bytes are enough.
 
 use crate::model::media::{Need, Start};
 
@@ -108,6 +108,8 @@ pub struct H264 {
     pub intra_only: bool,
     /// Every slice says that nothing refers to it, and no parameter set comes along that later pictures may use.
     pub disposable: bool,
+    /// There is a slice.
+    pub picture: bool,
 }
 
 /// Reads the units of one access unit (H.264, 7.3).
@@ -144,6 +146,7 @@ pub fn h264(data: &[u8], length_bytes: usize) -> H264 {
         }
     }
     // Scalable and multiview streams refer across layers that this does not follow.
+    facts.picture = slices;
     facts.disposable = slices && !referenced && !extended && !sets;
     facts
 }

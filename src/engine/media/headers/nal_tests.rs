@@ -16,11 +16,16 @@ fn h264_units_of_both_framings_read_alike() {
         prefixed.extend((unit.len() as u32).to_be_bytes());
         prefixed.extend(unit);
     }
-    let want = H264 { idr: false, recovery_frames: Some(0), intra_only: true, disposable: false };
+    let want =
+        H264 { idr: false, recovery_frames: Some(0), intra_only: true, disposable: false, picture: true };
     assert_eq!(h264(&annex, 0), want);
     assert_eq!(h264(&prefixed, 4), want);
     assert!(h264(&[0, 0, 1, 0x65, 0x88], 0).idr);
     assert!(h264(&[0, 0, 1, 0x01, 0x9a], 0).disposable);
+    // Messages in a packet of their own are no picture.
+    let alone = h264(&[&[0, 0, 1][..], sei].concat(), 0);
+    assert!(!alone.picture && !alone.disposable);
+    assert!(hevc(&[0, 0, 1, 39 << 1, 1, 5], 0).is_none());
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::engine::capture::closure::Sent;
 use crate::model::coded::{Coded, H264Mark, H264Picture};
 use crate::model::media::PacketHead;
 
+/// What lacks in more places is not repaired.
+const REPAIRS_MAX: usize = 100_000;
 /// More repairs than this do not pay.
 const ROUNDS_MAX: usize = 8;
 /// Rounds in which each picture that differs gets one more reference picture: most often the latest will do.
@@ -113,6 +115,9 @@ fn lacking(
             more.retain(|n| Some(*n) == latest);
         }
         lacking.extend(more);
+        if lacking.len() > REPAIRS_MAX {
+            return None;
+        }
         // From here on as if that had been sent.
         some = full.clone();
     }
