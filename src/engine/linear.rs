@@ -151,8 +151,9 @@ impl Walk<'_> {
             && head.header.start == Start::Clean
             && number > damage
             && !decoded.damaged
+            && (!self.counting || before == i64::try_from(number).ok())
         {
-            // Nothing before it is shown after it: here the count is sure again.
+            // Nothing before it is shown after it: here the count is sure again, if every packet was one picture.
             self.damage = None;
             self.shown = before.unwrap_or(self.shown);
         }
