@@ -65,7 +65,8 @@ impl Hevc {
     pub fn read(&mut self, data: &[u8], header: &mut FrameHeader) -> Coded {
         match nal::hevc(data, self.length_bytes) {
             Some(facts) => (header.start, header.need) = (facts.start, facts.need),
-            None => header.field = Field::Nothing,
+            None if nal::has_no_picture(data, self.length_bytes, true) => header.field = Field::Nothing,
+            None => {}
         }
         match self.picture(data) {
             Some(picture) => Coded::Hevc(picture.into()),

@@ -139,7 +139,7 @@ impl Headers {
                 if facts.disposable {
                     header.need = Need::Target;
                 }
-                if !facts.picture {
+                if nal::has_no_picture(data, *length_bytes, false) {
                     (header.field, header.start) = (Field::Nothing, Start::No);
                 } else if let Some(fields) = &mut self.fields {
                     header.field = fields.read(data);

@@ -108,8 +108,6 @@ pub struct H264 {
     pub intra_only: bool,
     /// Every slice says that nothing refers to it, and no parameter set comes along that later pictures may use.
     pub disposable: bool,
-    /// There is a slice.
-    pub picture: bool,
 }
 
 /// Reads the units of one access unit (H.264, 7.3).
@@ -146,7 +144,6 @@ pub fn h264(data: &[u8], length_bytes: usize) -> H264 {
         }
     }
     // Scalable and multiview streams refer across layers that this does not follow.
-    facts.picture = slices;
     facts.disposable = slices && !referenced && !extended && !sets;
     facts
 }
@@ -279,6 +276,29 @@ fn skip_scaling_list(bits: &mut Bits<'_>, size: u32) {
         }
         last = if next == 0 { last } else { next };
     }
+}
+
+/// True when a packet is made of whole units and none of them is a picture's, nor of a kind that is not known: damage
+/// may look like anything.
+pub fn has_no_picture(data: &[u8], length_bytes: usize, hevc: bool) -> bool {
+    let is_other = |unit: &[u8]| match *unit {
+        [first, _, ..] if hevc => (32..=40).contains(&(first >> 1 & 63)) && first & 0x81 == 0,
+        [first, ..] if !hevc => matches!(first & 31, 6..=13 | 15) && first & 0x80 == 0,
+        _ => false,
+    };
+    let mut all = units(data, length_bytes).peekable();
+    all.peek().is_some() && is_whole(data, length_bytes) && all.all(is_other)
+}
+
+/// Do the lengths in front of the units add up?
+fn is_whole(mut data: &[u8], length_bytes: usize) -> bool {
+    while length_bytes > 0 && !data.is_empty() {
+        let Some((length, after)) = data.split_at_checked(length_bytes) else { return false };
+        let length = length.iter().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
+        let Some(after) = after.get(length..) else { return false };
+        data = after;
+    }
+    true
 }
 
 /// What an HEVC packet is.

@@ -16,16 +16,19 @@ fn h264_units_of_both_framings_read_alike() {
         prefixed.extend((unit.len() as u32).to_be_bytes());
         prefixed.extend(unit);
     }
-    let want =
-        H264 { idr: false, recovery_frames: Some(0), intra_only: true, disposable: false, picture: true };
+    let want = H264 { idr: false, recovery_frames: Some(0), intra_only: true, disposable: false };
     assert_eq!(h264(&annex, 0), want);
     assert_eq!(h264(&prefixed, 4), want);
     assert!(h264(&[0, 0, 1, 0x65, 0x88], 0).idr);
     assert!(h264(&[0, 0, 1, 0x01, 0x9a], 0).disposable);
     // Messages in a packet of their own are no picture.
-    let alone = h264(&[&[0, 0, 1][..], sei].concat(), 0);
-    assert!(!alone.picture && !alone.disposable);
-    assert!(hevc(&[0, 0, 1, 39 << 1, 1, 5], 0).is_none());
+    assert!(has_no_picture(&[&[0, 0, 1][..], sei].concat(), 0, false));
+    assert!(has_no_picture(&[0, 0, 1, 39 << 1, 1, 5], 0, true));
+    assert!(has_no_picture(&[0, 0, 0, 2, 6, 5], 4, false));
+    // Whatever has a slice, a unit that is cut or one of no kind may be a picture that is damaged.
+    assert!(!has_no_picture(&annex, 0, false) && !has_no_picture(&prefixed, 4, false));
+    assert!(!has_no_picture(&[0, 0, 0, 9, 6, 5], 4, false) && !has_no_picture(&[], 4, false));
+    assert!(!has_no_picture(&[0, 0, 0, 2, 0x86, 5], 4, false) && !has_no_picture(&[7; 90], 4, false));
 }
 
 #[test]
