@@ -50,7 +50,7 @@ fn batch(times: &[i64]) -> VideoBatch {
         tolerance_ms: 0,
     };
     let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
-    VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX }
+    VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX, offer: Vec::new() }
 }
 
 #[test]

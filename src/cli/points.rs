@@ -128,7 +128,7 @@ impl PointArgs {
 /// A batch of one job, nothing of it done.
 pub fn batch(spec: SnapshotSpec, stream: Option<u32>) -> VideoBatch {
     let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
-    VideoBatch { jobs: vec![job], stream, frame_pixels_max: FRAME_PIXELS_MAX }
+    VideoBatch { jobs: vec![job], stream, frame_pixels_max: FRAME_PIXELS_MAX, offer: Vec::new() }
 }
 
 /// Tells why a file gave nothing; returns the exit code.

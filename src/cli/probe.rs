@@ -41,7 +41,8 @@ pub fn run(_global: &Global, args: Args) -> u8 {
     warm_up();
     let facts = Facts::default();
     let ended = points::open(&args.file).map(|source| {
-        let batch = VideoBatch { jobs: vec![], stream: None, frame_pixels_max: FRAME_PIXELS_MAX };
+        let batch =
+            VideoBatch { jobs: vec![], stream: None, frame_pixels_max: FRAME_PIXELS_MAX, offer: Vec::new() };
         crate::engine::run::run(&batch, source, Grant { threads: 1, bytes: 0 }, &facts).0
     });
     let failure = match ended {

@@ -140,7 +140,10 @@ mod tests {
             time_base: TimeBase { num: 1, den: 25 },
             duration: Some(Seconds::of_ms(10_000)),
         };
-        Wishes::new(&VideoBatch { jobs, stream: None, frame_pixels_max: 1 << 20 }, &timeline)
+        Wishes::new(
+            &VideoBatch { jobs, stream: None, frame_pixels_max: 1 << 20, offer: Vec::new() },
+            &timeline,
+        )
     }
 
     #[test]

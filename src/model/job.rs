@@ -6,6 +6,7 @@
 use std::os::fd::OwnedFd;
 
 use super::coded::Unfit;
+use super::device::{DeviceRow, Refusal};
 use super::spec::SnapshotSpec;
 
 /// All that one walk over one video is to deliver. What is missing after a walk is again a batch.
@@ -16,6 +17,9 @@ pub struct VideoBatch {
     pub stream: Option<u32>,
     /// Largest frame that is decoded, pixels.
     pub frame_pixels_max: u64,
+    /// What the devices take that stand ready beside the CPU; a walk on the CPU may end as `DeviceWanted` when there
+    /// are any. A walk on a device takes no notice of it.
+    pub offer: Vec<DeviceRow>,
 }
 
 /// One job's share of a batch.
@@ -54,7 +58,9 @@ pub enum Ended {
     /// Asked to stop; the runs in hand were finished.
     Stopped,
     /// A device gave up; the remainder is for the CPU.
-    Refused { reason: String },
+    Refused { reason: Refusal, text: String },
+    /// Of what is missing so much is to be decoded that one of the devices on offer pays.
+    DeviceWanted,
     /// The whole batch cannot be done.
     Failed(Failure),
     /// As the parent sees it: the process is gone.

@@ -55,7 +55,7 @@ impl Hdr {
 }
 
 /// Where a frame is decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Backend {
     #[default]
     Cpu,

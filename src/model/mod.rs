@@ -5,6 +5,7 @@
 
 pub mod coded;
 pub mod delivery;
+pub mod device;
 pub mod event;
 pub mod ids;
 pub mod job;

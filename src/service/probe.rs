@@ -58,7 +58,8 @@ async fn probe(pipeline: &Pipeline, video: &Video) {
         Err(failure) => return tracing::info!(video_id = %video.id, %failure, "a probe found nothing"),
     };
     let frame_pixels_max = pipeline.settings.borrow().capture.frame_pixels_max;
-    let batch = VideoBatch { jobs: vec![nothing_to_take()], stream: None, frame_pixels_max };
+    let batch =
+        VideoBatch { jobs: vec![nothing_to_take()], stream: None, frame_pixels_max, offer: Vec::new() };
     let mut child = match pipeline.pool.run(batch, opened.source, GRANT).await {
         Ok(child) => child,
         Err(error) => return tracing::error!(%error, video_id = %video.id, "no child for a probe"),

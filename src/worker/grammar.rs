@@ -176,7 +176,7 @@ mod tests {
             BatchJob { spec, pictures_done: none(), sheets_done: none(), points_failed: none() }
         };
         let jobs = asked.iter().map(job).collect();
-        Grammar::new(&VideoBatch { jobs, stream: None, frame_pixels_max: 1 })
+        Grammar::new(&VideoBatch { jobs, stream: None, frame_pixels_max: 1, offer: Vec::new() })
     }
 
     fn two_jobs() -> Grammar {

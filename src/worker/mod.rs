@@ -26,10 +26,27 @@ mod stderr;
 pub mod zygote;
 
 use crate::model::delivery::Deliver;
+use crate::model::device::{CodecClass, DeviceFacts, DeviceId, Refusal};
 use crate::model::job::{Ended, Grant, Source, Stats, VideoBatch};
 
 /// The engine as the bridge sees it.
 pub type Engine = fn(&VideoBatch, Source, Grant, &dyn Deliver) -> (Ended, Stats);
+
+/// A device in the hands of its process, as the bridge sees it.
+pub trait OpenDevice {
+    /// What it can do.
+    fn facts(&self) -> DeviceFacts;
+    /// Decodes the built-in clip of a kind of stream.
+    ///
+    /// # Errors
+    /// Why that did not come out as it should, and a sentence for people.
+    fn prove(&mut self, class: CodecClass) -> Result<(), (Refusal, String)>;
+    /// As `Engine`, but frames are decoded on the device only: at the first bad sign it ends as `Refused`.
+    fn run(&mut self, batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats);
+}
+
+/// Opens a device, in the process that will use it; why not, and a sentence for people.
+pub type DeviceEngine = fn(&DeviceId) -> Result<Box<dyn OpenDevice>, (Refusal, String)>;
 
 /// What both sides of the bridge must have been built from: the build where one is known, else the version.
 pub fn build_id() -> &'static str {

@@ -67,7 +67,7 @@ pub fn batch(engine: u8) -> VideoBatch {
         tolerance_ms: 0,
     };
     let job = BatchJob { spec, pictures_done: vec![7], sheets_done: Vec::new(), points_failed: Vec::new() };
-    VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 36_000_000 }
+    VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 36_000_000, offer: Vec::new() }
 }
 
 /// The engine that the zygote of this program runs.

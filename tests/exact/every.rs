@@ -91,7 +91,8 @@ fn ask(file: &Path, times: &[i64], threads: u32) -> Vec<Result<Shown, String>> {
         ..SnapshotSpec::of(Points::List(times.to_vec()))
     };
     let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
-    let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX };
+    let batch =
+        VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX, offer: Vec::new() };
     let source = Source::Fd(OwnedFd::from(File::open(file).expect("a file")));
     let album = Album(Mutex::new(vec![None; times.len()]));
     let (ended, _) = run(&batch, source, Grant { threads, bytes: 64 << 20 }, &album);

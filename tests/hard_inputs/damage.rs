@@ -171,7 +171,8 @@ fn changed(change: Change) -> (Ended, Vec<Vec<u8>>) {
         tolerance_ms: 0,
     };
     let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
-    let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX };
+    let batch =
+        VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX, offer: Vec::new() };
     let source = Source::Fd(OwnedFd::from(File::open(&file).unwrap()));
     let receiver = Changing { file, change, images: Mutex::default() };
     let (ended, _) = run(&batch, source, Grant { threads: 1, bytes: 64 << 20 }, &receiver);

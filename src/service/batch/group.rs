@@ -33,8 +33,10 @@ pub fn batch<'a>(
         .filter(|(_, job)| !job.is_decided())
         .map(|(index, job)| (index, job.remainder()))
         .unzip();
-    (!jobs.is_empty())
-        .then_some(Grouped { batch: VideoBatch { jobs: entries, stream, frame_pixels_max }, jobs })
+    (!jobs.is_empty()).then_some(Grouped {
+        batch: VideoBatch { jobs: entries, stream, frame_pixels_max, offer: Vec::new() },
+        jobs,
+    })
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ pub fn setback(ended: &Ended, pays: bool) -> (Setback, Failure) {
     let failure = match ended {
         Ended::Done => broken("the walk ended without every picture"),
         Ended::Stopped => return (Setback::NoFault, broken("the walk was stopped")),
-        // No child refuses on the CPU.
-        Ended::Refused { reason } => broken(&format!("the walk was refused: {reason}")),
+        // The CPU has no device to refuse for, and was not offered one.
+        Ended::Refused { reason, .. } => broken(&format!("the walk was refused: {}", reason.name())),
+        Ended::DeviceWanted => broken("the walk asked for a device that nobody offered"),
         Ended::Failed(failure) => failure.clone(),
         Ended::Died { cause } => {
             let failure = died(*cause);
@@ -45,6 +46,7 @@ fn died(cause: Death) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::device::Refusal;
 
     #[test]
     fn only_deaths_of_its_own_are_a_jobs_fault() {
@@ -68,7 +70,7 @@ mod tests {
         for pays in [false, true] {
             assert_eq!(setback(&Ended::Stopped, pays).0, Setback::NoFault);
             assert_eq!(setback(&Ended::Done, pays).0, Setback::Failed(FailCode::Internal));
-            let refused = Ended::Refused { reason: "no surface".into() };
+            let refused = Ended::Refused { reason: Refusal::OutOfMemory, text: "no surface".into() };
             assert_eq!(setback(&refused, pays).0, Setback::Failed(FailCode::Internal));
             let corrupt = Failure::new(FailCode::Corrupt, Stage::Decode, "no frame");
             let said = setback(&Ended::Failed(corrupt.clone()), pays);

@@ -98,8 +98,10 @@ pub fn batch_ended(video: &Video, ended: &Ended, jobs: usize, stats: &Stats) {
         );
     }
     match ended {
-        Ended::Done | Ended::Stopped => {}
-        Ended::Refused { reason } => tracing::error!(video_id = %video.id, %reason, "a walk was refused"),
+        Ended::Done | Ended::Stopped | Ended::DeviceWanted => {}
+        Ended::Refused { reason, text } => {
+            tracing::warn!(video_id = %video.id, reason = reason.name(), "a device refused a walk: {text}");
+        }
         Ended::Failed(failure) => {
             if !failure.code.may_pass_later() {
                 metrics::media_rejected(failure.code);

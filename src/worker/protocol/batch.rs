@@ -3,6 +3,7 @@
 //! Owns their bytes. Never resolves a spec.
 
 use super::cursor::{Reader, Writer};
+use super::device::{read_rows, write_rows};
 use super::{Kind, Malformed, framed};
 use crate::model::job::{BatchJob, Grant, VideoBatch};
 use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec, SpriteSpec};
@@ -24,6 +25,7 @@ pub fn encode_batch(batch: &VideoBatch, grant: Grant) -> Result<Vec<u8>, Malform
         w.u64(grant.bytes);
         w.option(batch.stream, Writer::u32);
         w.u64(batch.frame_pixels_max);
+        write_rows(w, &batch.offer);
         w.list(&batch.jobs, |w, job| {
             write_spec(w, &job.spec);
             w.list(&job.pictures_done, |w, n| w.u32(*n));
@@ -50,6 +52,7 @@ pub fn decode_order(kind: Kind, payload: &[u8]) -> Result<Order, Malformed> {
             let grant = Grant { threads: r.u32()?, bytes: r.u64()? };
             let stream = r.option(Reader::u32)?;
             let frame_pixels_max = r.u64()?;
+            let offer = read_rows(&mut r)?;
             // The smallest job, one without points or sizes, takes 20 bytes; the bound only keeps the allocation
             // near the bytes at hand.
             let jobs = r.list(16, |r| {
@@ -60,7 +63,7 @@ pub fn decode_order(kind: Kind, payload: &[u8]) -> Result<Order, Malformed> {
                     points_failed: r.list(4, Reader::u32)?,
                 })
             })?;
-            Order::Batch(VideoBatch { jobs, stream, frame_pixels_max }, grant)
+            Order::Batch(VideoBatch { jobs, stream, frame_pixels_max, offer }, grant)
         }
         _ => return Err(Malformed::Direction),
     };
@@ -166,7 +169,7 @@ mod tests {
         };
         let job =
             BatchJob { spec, pictures_done: Vec::new(), sheets_done: Vec::new(), points_failed: Vec::new() };
-        let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1 };
+        let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1, offer: Vec::new() };
         let grant = Grant { threads: 1, bytes: 1 };
         let bytes = encode_batch(&batch, grant).expect("it is short");
         let payload = &bytes[super::super::HEAD_BYTES..];

@@ -12,6 +12,7 @@
 mod batch;
 mod control;
 mod cursor;
+mod device;
 mod said;
 #[cfg(test)]
 mod tests;

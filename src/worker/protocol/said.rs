@@ -4,6 +4,7 @@
 //! `worker/grammar` does.
 
 use super::cursor::{Reader, Writer};
+use super::device::{read_refusal, write_refusal};
 use super::{Kind, Malformed, NAME_BYTES_MAX, REASON_BYTES_MAX, framed};
 use crate::model::delivery::{Message, Planned, PlannedJob, PlannedPoint};
 use crate::model::job::{Death, Ended, FailCode, Failure, Stage, StagesUs, Stats};
@@ -113,9 +114,10 @@ pub fn encode_ended(ended: &Ended, stats: &Stats) -> Result<Vec<u8>, Malformed> 
         match ended {
             Ended::Done => w.u8(0),
             Ended::Stopped => w.u8(1),
-            Ended::Refused { reason } => {
+            Ended::Refused { reason, text } => {
                 w.u8(2);
-                w.text(reason, REASON_BYTES_MAX);
+                write_refusal(w, *reason);
+                w.text(text, REASON_BYTES_MAX);
             }
             Ended::Failed(failure) => {
                 w.u8(3);
@@ -125,6 +127,7 @@ pub fn encode_ended(ended: &Ended, stats: &Stats) -> Result<Vec<u8>, Malformed> 
                 w.u8(4);
                 w.u8(place(&DEATHS, cause));
             }
+            Ended::DeviceWanted => w.u8(5),
         }
     })
 }
@@ -155,9 +158,10 @@ pub fn decode_said(kind: Kind, payload: &[u8]) -> Result<Said, Malformed> {
             let ended = match r.u8()? {
                 0 => Ended::Done,
                 1 => Ended::Stopped,
-                2 => Ended::Refused { reason: r.text(REASON_BYTES_MAX)? },
+                2 => Ended::Refused { reason: read_refusal(&mut r)?, text: r.text(REASON_BYTES_MAX)? },
                 3 => Ended::Failed(read_failure(&mut r)?),
                 4 => Ended::Died { cause: pick(&DEATHS, r.u8()?, "death")? },
+                5 => Ended::DeviceWanted,
                 _ => return Err(Malformed::Value("end")),
             };
             Said::Ended(ended, stats)

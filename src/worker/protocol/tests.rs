@@ -5,6 +5,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::model::delivery::{Message, Planned, PlannedJob, PlannedPoint};
+use crate::model::device::{CodecClass, DeviceCodec, DeviceRow, Refusal};
 use crate::model::job::{
     BatchJob, Death, Ended, FailCode, Failure, Grant, Stage, StagesUs, Stats, VideoBatch,
 };
@@ -133,7 +134,8 @@ fn ended() -> impl Strategy<Value = Ended> {
     prop_oneof![
         Just(Ended::Done),
         Just(Ended::Stopped),
-        ".{0,60}".prop_map(|reason| Ended::Refused { reason }),
+        (select(Refusal::ALL.to_vec()), ".{0,60}").prop_map(|(reason, text)| Ended::Refused { reason, text }),
+        Just(Ended::DeviceWanted),
         failure().prop_map(Ended::Failed),
         select(vec![Crash, Timeout, OutOfMemory, Zygote, Killed]).prop_map(|cause| Ended::Died { cause }),
     ]
@@ -180,14 +182,31 @@ fn spec() -> impl Strategy<Value = SnapshotSpec> {
     })
 }
 
+fn device_row() -> impl Strategy<Value = DeviceRow> {
+    let numbers = prop::array::uniform5(any::<u32>());
+    (select(DeviceCodec::ALL.to_vec()), any::<u8>(), numbers, any::<Option<bool>>()).prop_map(
+        |(codec, depth, n, proven)| DeviceRow {
+            class: CodecClass { codec, depth },
+            width_min: n[0],
+            height_min: n[1],
+            width_max: n[2],
+            height_max: n[3],
+            macroblocks_max: n[4],
+            proven,
+        },
+    )
+}
+
 fn batch() -> impl Strategy<Value = VideoBatch> {
     let list = || prop::collection::vec(any::<u32>(), 0..20);
     let job =
         (spec(), list(), list(), list()).prop_map(|(spec, pictures_done, sheets_done, points_failed)| {
             BatchJob { spec, pictures_done, sheets_done, points_failed }
         });
-    (prop::collection::vec(job, 0..5), any::<Option<u32>>(), any::<u64>())
-        .prop_map(|(jobs, stream, frame_pixels_max)| VideoBatch { jobs, stream, frame_pixels_max })
+    let offer = prop::collection::vec(device_row(), 0..5);
+    (prop::collection::vec(job, 0..5), any::<Option<u32>>(), any::<u64>(), offer).prop_map(
+        |(jobs, stream, frame_pixels_max, offer)| VideoBatch { jobs, stream, frame_pixels_max, offer },
+    )
 }
 
 fn control() -> impl Strategy<Value = Control> {
@@ -344,8 +363,10 @@ fn a_probe_is_the_smallest_batch_and_is_read() {
     };
     let job =
         BatchJob { spec, pictures_done: Vec::new(), sheets_done: Vec::new(), points_failed: Vec::new() };
-    let (batch, grant) =
-        (VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1 }, Grant { threads: 1, bytes: 1 });
+    let (batch, grant) = (
+        VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1, offer: Vec::new() },
+        Grant { threads: 1, bytes: 1 },
+    );
     let frame = encode_batch(&batch, grant).expect("within the limits");
     assert_eq!(decode_order(Kind::Batch, &frame[HEAD_BYTES..]), Ok(Order::Batch(batch, grant)));
 }
@@ -441,7 +462,7 @@ fn the_smallest_batch_comes_back() {
         frame_md5: false,
     };
     let job = BatchJob { spec, pictures_done: vec![], sheets_done: vec![], points_failed: vec![] };
-    let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1 };
+    let batch = VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: 1, offer: Vec::new() };
     let grant = Grant { threads: 1, bytes: 1 };
     let frame = encode_batch(&batch, grant).unwrap();
     let (head, payload) = split(&frame);
