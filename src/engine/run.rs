@@ -102,7 +102,7 @@ fn walk(
         ledger,
         grant,
     };
-    let mut walker = Walker { reader: &mut medium.reader, hall, survey: None };
+    let mut walker = Walker { reader: &mut medium.reader, hall, survey: None, road: None };
     pool.in_place_scope(|scope| walker.walk(scope))?;
     walker.tell();
     Ok(if develop.is_over() { Ended::Stopped } else { Ended::Done })
@@ -134,7 +134,7 @@ pub fn survey(
             ledger: &ledger,
             grant,
         };
-        let mut walker = Walker { reader: &mut medium.reader, hall, survey: Some(&mut survey) };
+        let mut walker = Walker { reader: &mut medium.reader, hall, survey: Some(&mut survey), road: None };
         rayon::in_place_scope(|scope| walker.walk(scope))?;
         walker.tell();
     }
@@ -143,7 +143,7 @@ pub fn survey(
 
 /// Opens the video. A length that the container does not tell is found by reading it through once, when a
 /// point needs it.
-fn open(batch: &VideoBatch, source: Source, ledger: &Ledger<'_>) -> Result<probe::Medium, Failure> {
+pub(super) fn open(batch: &VideoBatch, source: Source, ledger: &Ledger<'_>) -> Result<probe::Medium, Failure> {
     ledger.opens.fetch_add(1, Ordering::Relaxed);
     let mut medium =
         ledger.charge(Stage::Open, || probe::open(source, batch.stream, batch.frame_pixels_max))?;

@@ -17,8 +17,10 @@ use super::media::Packet;
 use super::media::decoder::share;
 use super::media::reader::Reader;
 use super::payload::{Again, Payload};
+use super::road::Road;
 use super::wishes::Asker;
 use crate::model::delivery::Message;
+use crate::model::device::Refusal;
 use crate::model::job::{FailCode, Failure, Stage};
 use crate::model::media::Ahead;
 use crate::model::snapshot::PointKey;
@@ -30,6 +32,8 @@ pub struct Walker<'e, 'a> {
     pub hall: Hall<'e>,
     /// Takes the runs instead of decoding them.
     pub survey: Option<&'a mut Survey>,
+    /// Takes the runs instead of the pool: a device decodes them, one after another, on this thread.
+    pub road: Option<Road<'e>>,
 }
 
 /// What a walk would decode.
@@ -56,7 +60,7 @@ impl<'e> Walker<'e, '_> {
         planner.restart(self.begin(&planner));
         payload.restart(planner.next_seq());
         loop {
-            if self.hall.develop.is_over() {
+            if self.hall.develop.is_over() || self.road.as_ref().is_some_and(Road::is_closed) {
                 return Ok(());
             }
             let reader = &*self.reader;
@@ -130,8 +134,11 @@ impl<'e> Walker<'e, '_> {
     }
 
     /// Sends a run to the pool, as soon as that holds no more than it should.
-    fn start(&self, scope: &Scope<'e>, run: SeekRun, packets: Vec<Packet>, loads: &Arc<Loads>) {
+    fn start(&mut self, scope: &Scope<'e>, run: SeekRun, packets: Vec<Packet>, loads: &Arc<Loads>) {
         self.tell();
+        if let Some(road) = &mut self.road {
+            return road.decode(scope, self.hall, run, &mut Held::new(packets));
+        }
         let bytes: usize = packets.iter().map(Packet::size).sum();
         let hall = self.hall;
         let loads = Arc::clone(loads);
@@ -147,9 +154,11 @@ impl<'e> Walker<'e, '_> {
         self.tell();
         let hall = self.hall;
         let mut again = Again::new(self.reader, run);
-        match again.rewind() {
-            Ok(()) => hall.decode(scope, run, &mut again, loads),
-            Err(failure) => hall.fail(run, failure),
+        match (again.rewind(), &mut self.road) {
+            (Ok(()), None) => hall.decode(scope, run, &mut again, loads),
+            (Ok(()), Some(road)) => road.decode(scope, hall, run.clone(), &mut again),
+            (Err(failure), None) => hall.fail(run, failure),
+            (Err(failure), Some(road)) => road.lose(&failure),
         }
         again.failure.map_or(Ok(()), Err)
     }
@@ -164,6 +173,10 @@ impl<'e> Walker<'e, '_> {
     ) -> Result<(), Failure> {
         if let Some(survey) = &mut self.survey {
             survey.linear = Some(reason);
+            return Ok(());
+        }
+        if let Some(road) = &mut self.road {
+            road.decline(Refusal::Linear, "the stream must be walked from its first packet");
             return Ok(());
         }
         let counting = !self.has_pts()?;
