@@ -9,9 +9,10 @@ use super::develop::Develop;
 use super::guard::guarded;
 use super::hall::Hall;
 use super::ledger::Ledger;
+use super::media::costs::Costs;
 use super::media::hwaccel::{DeviceContext, DeviceDecoder, Trouble};
 use super::media::probe::Medium;
-use super::media::{caps, log, proof, source};
+use super::media::{caps, costs, log, probe, proof, source};
 use super::road::Road;
 use super::run;
 use super::walk::Walker;
@@ -19,6 +20,7 @@ use super::wishes::Wishes;
 use crate::model::delivery::{Deliver, Message, Planned};
 use crate::model::device::{CodecClass, DeviceFacts, DeviceId, Refusal};
 use crate::model::job::{Ended, FailCode, Failure, Grant, Source, Stage, Stats, VideoBatch};
+use crate::model::limits::FRAME_PIXELS_MAX;
 use crate::model::media::Backend;
 
 /// A device in the hands of this process.
@@ -64,7 +66,8 @@ impl Device {
         let Some(row) = self.facts.rows.iter_mut().find(|row| row.class == class) else {
             return Err(Trouble::new(Refusal::Unsupported, format!("the device does not decode {class}")));
         };
-        let unproven = || Trouble::new(Refusal::Unproven, format!("the built-in clip of {class} came out wrong"));
+        let unproven =
+            || Trouble::new(Refusal::Unproven, format!("the built-in clip of {class} came out wrong"));
         match row.proven {
             Some(true) => Ok(()),
             Some(false) => Err(unproven()),
@@ -87,7 +90,13 @@ impl Device {
 
     /// As `run::run`, but frames are decoded on the device only: at the first bad sign it ends as `Refused`, and what
     /// was delivered before stays.
-    pub fn run(&mut self, batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
+    pub fn run(
+        &mut self,
+        batch: &VideoBatch,
+        source: Source,
+        grant: Grant,
+        out: &dyn Deliver,
+    ) -> (Ended, Stats) {
         let ledger = Ledger::new();
         let ended = match guarded(Stage::Decode, || self.walk(batch, source, grant, out, &ledger)) {
             Ok(Ok(ended)) => ended,
@@ -101,6 +110,16 @@ impl Device {
             out.deliver(Message::Note { warning: true, text }).ok();
         }
         (ended, ledger.stats())
+    }
+
+    /// What decoding the beginning of a video costs on it.
+    ///
+    /// # Errors
+    /// Why it was not measured, and a sentence for people.
+    pub fn costs(&mut self, source: Source) -> Result<Costs, (Refusal, String)> {
+        let mut medium = probe::open(source, None, FRAME_PIXELS_MAX)
+            .map_err(|failure| (Refusal::NoFrame, failure.to_string()))?;
+        costs::measure(&self.context, &mut medium).map_err(|trouble| (trouble.reason, trouble.text))
     }
 
     fn refuse(&mut self, trouble: Trouble) -> Ended {
@@ -190,7 +209,8 @@ fn walk(
         ledger,
         grant,
     };
-    let mut walker = Walker { reader: &mut medium.reader, hall, survey: None, road: Some(Road::new(decoder)) };
+    let mut walker =
+        Walker { reader: &mut medium.reader, hall, survey: None, road: Some(Road::new(decoder)) };
     let trouble = pool.in_place_scope(|scope| {
         walker.walk(scope)?;
         Ok::<_, Failure>(walker.road.take().and_then(|road| road.finish(scope, hall)))

@@ -5,6 +5,7 @@
 pub mod caps;
 pub mod colour;
 pub mod convert;
+pub mod costs;
 pub mod decoder;
 mod encrypted;
 pub mod facts;
