@@ -14,6 +14,7 @@ pub mod hall;
 pub mod ledger;
 pub mod linear;
 pub mod media;
+mod offer;
 pub mod payload;
 pub mod picture;
 pub mod run;
