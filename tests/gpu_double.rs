@@ -4,6 +4,10 @@
 //! caller as it should. Never says anything about a device.
 
 mod common;
+#[path = "gpu_double/direct.rs"]
+mod direct;
+#[path = "gpu_double/faults.rs"]
+mod faults;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -22,21 +26,29 @@ fn h264(name: &str, parameters: &str) -> PathBuf {
     made(name, &["-c:v", "libx264", "-pix_fmt", "yuv420p", "-x264-params", parameters])
 }
 
-/// One checksum a picture, as `ffmpeg` tells them.
+fn ffmpeg() -> Command {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-hide_banner", "-loglevel", "error"]);
+    ffmpeg
+}
+
+/// One checksum a picture.
 fn checksums(clip: &Path, fake: Option<&FakeCuda>, format: &str) -> Vec<String> {
-    let output = decode(clip, fake, format, 0);
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| line.rsplit(',').next().unwrap().trim().to_owned())
-        .collect()
+    lines(&decode(clip, fake, format, 0))
+}
+
+/// The checksums alone of what `-f framemd5` printed.
+fn lines(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let pictures = text.lines().filter(|line| !line.starts_with('#'));
+    pictures.map(|line| line.rsplit(',').next().unwrap().trim().to_owned()).collect()
 }
 
 fn decode(clip: &Path, fake: Option<&FakeCuda>, format: &str, code: i32) -> Output {
-    let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-nostdin", "-hide_banner", "-loglevel", "error"]);
+    let mut ffmpeg = ffmpeg();
     if let Some(fake) = fake {
-        fake.lend(&mut ffmpeg).args(["-hwaccel", "cuda"]);
+        // One thread: each more is one surface more.
+        fake.lend(&mut ffmpeg).args(["-threads", "1", "-hwaccel", "cuda"]);
         if table::is_av1(clip) {
             ffmpeg.args(["-c:v", "av1"]);
         }

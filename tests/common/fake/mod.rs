@@ -9,6 +9,7 @@ pub mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -27,13 +28,15 @@ fn scratch() -> TempDir {
 
 /// The folder of what `make` builds from `tests/fakes/NAME`; `make` is handed the source and an empty folder.
 fn built(name: &str, make: impl FnOnce(&Path, &Path)) -> PathBuf {
+    // One build at a time in one process; several processes may build at once, the first one's stays.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fakes");
     let folder = store().join(format!("{name}-{}", digest(&source)));
     if !folder.is_dir() {
         let part = scratch();
         make(&source.join(name), part.path());
         let part = part.keep();
-        // Several tests may want it at once: each builds its own and the first one stays.
         if std::fs::rename(&part, &folder).is_err() {
             assert!(folder.is_dir(), "{} cannot be put in place", folder.display());
             std::fs::remove_dir_all(&part).unwrap();

@@ -8,6 +8,7 @@ use crate::control::Control;
 use crate::state::CURRENT;
 use crate::{
     INVALID_CONTEXT, INVALID_DEVICE, INVALID_HANDLE, INVALID_VALUE, Kind, NO_DEVICE, OK, call, control,
+    memory,
 };
 
 const NAME: &[u8] = b"Test double\0";
@@ -187,11 +188,12 @@ pub extern "C" fn cuStreamCreate(stream: *mut u64, _flags: c_uint) -> c_int {
     })
 }
 
-fn stream(name: &'static str, stream: u64) -> c_int {
-    call(name, Kind::Work, |call| {
+#[unsafe(no_mangle)]
+pub extern "C" fn cuStreamQuery(handle: u64) -> c_int {
+    call("StreamQuery", Kind::Work, |call| {
         if call.state.current().is_none() {
             INVALID_CONTEXT
-        } else if stream != 0 && !call.state.streams.contains_key(&stream) {
+        } else if handle != 0 && !call.state.streams.contains_key(&handle) {
             INVALID_HANDLE
         } else {
             OK
@@ -200,13 +202,18 @@ fn stream(name: &'static str, stream: u64) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuStreamQuery(handle: u64) -> c_int {
-    stream("StreamQuery", handle)
-}
-
-#[unsafe(no_mangle)]
 pub extern "C" fn cuStreamSynchronize(handle: u64) -> c_int {
-    stream("StreamSynchronize", handle)
+    let code = call("StreamSynchronize", Kind::Work, |call| {
+        if handle != 0 && !call.state.streams.contains_key(&handle) {
+            INVALID_HANDLE
+        } else {
+            memory::finish(call)
+        }
+    });
+    if code != OK {
+        memory::forget();
+    }
+    code
 }
 
 #[unsafe(no_mangle)]

@@ -5,13 +5,14 @@
 
 use std::ffi::{c_int, c_uint};
 
-use crate::state::Block;
+use crate::state::{Block, State};
 use crate::{Call, ILLEGAL_ADDRESS, INVALID_CONTEXT, INVALID_VALUE, Kind, OK, call};
 
 const HOST: c_uint = 1;
 const DEVICE: c_uint = 2;
 
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct Side {
     x: usize,
     y: usize,
@@ -24,7 +25,8 @@ pub struct Side {
 
 /// `CUDA_MEMCPY2D`.
 #[repr(C)]
-pub struct Copy {
+#[derive(Clone, Copy)]
+pub struct Rectangle {
     from: Side,
     to: Side,
     /// In bytes.
@@ -94,11 +96,7 @@ impl Side {
     }
 }
 
-fn copy(call: &mut Call, copy: &Copy) -> c_int {
-    if call.state.current().is_none() {
-        return INVALID_CONTEXT;
-    }
-    call.detail = format!("width={} height={}", copy.width, copy.height);
+fn copy(call: &mut Call, copy: &Rectangle) -> c_int {
     for row in 0..copy.height {
         let ends = (copy.from.row(call, row, copy.width), copy.to.row(call, row, copy.width));
         let (Some(from), Some(to)) = ends else {
@@ -119,13 +117,62 @@ fn copy(call: &mut Call, copy: &Copy) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemcpy2D_v2(what: *const Copy) -> c_int {
-    // SAFETY: the caller's description of the copy, which has this layout.
-    call("Memcpy2D", Kind::Work, |call| copy(call, unsafe { &*what }))
+pub extern "C" fn cuMemcpy2D_v2(what: *const Rectangle) -> c_int {
+    call("Memcpy2D", Kind::Work, |call| {
+        if call.state.current().is_none() {
+            return INVALID_CONTEXT;
+        }
+        // SAFETY: the caller's description of the copy, which has this layout.
+        copy(call, unsafe { &*what })
+    })
 }
 
+// As a device may, it copies when it is waited for and not before: a caller that does not wait, or does not look at what
+// the waiting returned, has what was in the buffer before.
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemcpy2DAsync_v2(what: *const Copy, _stream: u64) -> c_int {
-    // SAFETY: as above.
-    call("Memcpy2DAsync", Kind::Work, |call| copy(call, unsafe { &*what }))
+pub extern "C" fn cuMemcpy2DAsync_v2(what: *const Rectangle, _stream: u64) -> c_int {
+    let code = call("Memcpy2DAsync", Kind::Work, |call| {
+        let Some(context) = call.state.current() else { return INVALID_CONTEXT };
+        // SAFETY: the caller's description of the copy, which has this layout.
+        let what = unsafe { *what };
+        call.detail = format!("width={} height={}", what.width, what.height);
+        let wrong = call.wrong;
+        call.state.pending.push((context, Pending { what, wrong }));
+        OK
+    });
+    if code != OK {
+        forget();
+    }
+    code
+}
+
+/// A copy that was asked for.
+pub struct Pending {
+    what: Rectangle,
+    wrong: bool,
+}
+
+// SAFETY: the caller keeps both ends until it has waited, on whatever thread.
+unsafe impl Send for Pending {}
+
+/// Does what was asked for in the current context.
+pub fn finish(call: &mut Call) -> c_int {
+    let Some(context) = call.state.current() else { return INVALID_CONTEXT };
+    let (now, later): (Vec<_>, Vec<_>) = call.state.pending.drain(..).partition(|(of, _)| *of == context);
+    call.state.pending = later;
+    for (_, pending) in now {
+        call.wrong = pending.wrong;
+        let code = copy(call, &pending.what);
+        if code != OK {
+            return code;
+        }
+    }
+    OK
+}
+
+/// After a failure the caller does not wait any more: its buffers may be gone.
+pub fn forget() {
+    let mut state = State::lock();
+    let current = state.current();
+    state.pending.retain(|(context, _)| Some(*context) != current);
 }

@@ -191,7 +191,8 @@ pub extern "C" fn cuvidDecodePicture(decoder: u64, picture: *const c_void) -> c_
         if let Some(found) = call.state.decoders.get_mut(&decoder) {
             found.surfaces[index as usize] = surface;
         }
-        call.detail = format!("surface={index} key={key:016x} intra={}", u8::from(intra));
+        call.detail =
+            format!("surface={index} key={key:016x} intra={} second={}", u8::from(intra), u8::from(second));
         OK
     })
 }

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use crate::memory::Pending;
 use crate::nvdec::Decoder;
 
 pub struct State {
@@ -20,6 +21,8 @@ pub struct State {
     pub streams: BTreeMap<u64, ()>,
     /// What `cuMemAlloc` and `cuvidMapVideoFrame` gave, by address.
     pub memory: BTreeMap<u64, Block>,
+    /// What was asked for and not waited for, by context.
+    pub pending: Vec<(u64, Pending)>,
     next_handle: u64,
     next_address: u64,
 }
@@ -38,6 +41,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     decoders: BTreeMap::new(),
     streams: BTreeMap::new(),
     memory: BTreeMap::new(),
+    pending: Vec::new(),
     // Neither is an address that a processor takes: to follow one crashes.
     next_handle: 0x0e00_0000_0000_0000,
     next_address: 0x0f00_0000_0000_0000,
