@@ -209,8 +209,8 @@ fn walk(
         ledger,
         grant,
     };
-    let mut walker =
-        Walker { reader: &mut medium.reader, hall, survey: None, road: Some(Road::new(decoder)) };
+    let road = Some(Road::new(decoder));
+    let mut walker = Walker { reader: &mut medium.reader, hall, waiting: None, survey: None, road };
     let trouble = pool.in_place_scope(|scope| {
         walker.walk(scope)?;
         Ok::<_, Failure>(walker.road.take().and_then(|road| road.finish(scope, hall)))

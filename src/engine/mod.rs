@@ -15,6 +15,7 @@ pub mod hall;
 pub mod ledger;
 pub mod linear;
 pub mod media;
+mod offer;
 pub mod payload;
 pub mod picture;
 pub mod road;

@@ -3,6 +3,7 @@
 //! Owns demuxing, decoding and the road from a frame to a picture. Returns facts; the spine counts and logs.
 
 pub mod caps;
+mod coding;
 pub mod colour;
 pub mod convert;
 pub mod costs;
