@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
-use super::{Global, exit, points, report, say};
+use super::{Global, bench_decoders, exit, points, report, say};
 use crate::engine::media::source::warm_up;
 use crate::model::delivery::{Deliver, Gone, Message};
+use crate::model::device::DeviceId;
 use crate::model::job::{Ended, Grant, Stats};
 use crate::model::spec::Points;
 
@@ -30,9 +31,16 @@ pub struct Args {
     /// Decoding threads
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threads: u32,
+    /// Measure what decoders cost on this device (`cuda:0`, `vaapi:/dev/dri/renderD128`) instead of what jobs cost
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub decoders_of: Option<DeviceId>,
     /// Print JSON, one object a line
     #[arg(long)]
     pub json: bool,
+}
+
+fn device(text: &str) -> Result<DeviceId, String> {
+    DeviceId::parse(text).ok_or_else(|| "a device is cuda:NUMBER or vaapi:NODE".to_owned())
 }
 
 /// Counts the images and drops them.
@@ -54,6 +62,9 @@ impl Deliver for Bin {
 
 /// Runs the command; returns its exit code.
 pub fn run(_global: &Global, args: Args) -> u8 {
+    if let Some(device) = &args.decoders_of {
+        return bench_decoders::run(device, &args.files, args.json);
+    }
     warm_up();
     let mut code = exit::DONE;
     for file in &args.files {

@@ -7,6 +7,7 @@
 mod say;
 
 mod bench;
+mod bench_decoders;
 mod call;
 mod callbacks;
 mod common;
