@@ -6,11 +6,13 @@
 #[macro_use]
 mod say;
 
+mod album;
 mod bench;
 mod call;
 mod callbacks;
 mod common;
 mod completions;
+mod device;
 mod doctor;
 mod exit;
 mod grab;

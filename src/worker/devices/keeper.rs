@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::super::helper::leaves_it_whole;
 use super::super::protocol::{Control, Exit, How};
 use super::home::Home;
-use super::lasting::{Doing, Lasting, way_out};
+use super::lasting::{Doing, Lasting, named, way_out};
 use super::{DevicesConfig, ReplacedBy, Why};
 use crate::model::device::{CodecClass, Refusal};
 
@@ -136,7 +136,7 @@ fn hear(home: &Home, helper: &Lasting, config: &DevicesConfig, message: Control)
             if why_not.as_ref().is_some_and(|(reason, _)| !leaves_it_whole(*reason)) {
                 state.going.get_or_insert(Some(ReplacedBy::Fault));
             }
-            let why_not = why_not.map(|(reason, text)| (reason, format!("{}: {text}", home.id)));
+            let why_not = why_not.map(|why| named(&home.id, why));
             Waits::Proof { class, sender: answer, answer: why_not.map_or(Ok(()), Err) }
         }
         (_, doing) => {
