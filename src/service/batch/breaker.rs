@@ -46,11 +46,9 @@ pub enum Meaning {
 /// What a refusal means.
 pub fn meaning(refusal: Refusal) -> Meaning {
     match refusal {
-        Refusal::Unsupported
-        | Refusal::Software
-        | Refusal::Linear
-        | Refusal::Damage
-        | Refusal::Breaker => Meaning::Nothing,
+        Refusal::Unsupported | Refusal::Software | Refusal::Linear | Refusal::Damage | Refusal::Breaker => {
+            Meaning::Nothing
+        }
         Refusal::OutOfMemory => Meaning::Capacity,
         Refusal::Send
         | Refusal::Receive
@@ -212,8 +210,7 @@ impl Breaker {
 
     fn fresh_strikes(&self, now_ms: i64) -> impl Iterator<Item = &VideoId> {
         let wait_max_ms = self.rules.wait_max_ms;
-        let fresh =
-            self.strikes.iter().filter(move |(_, at_ms)| now_ms.saturating_sub(*at_ms) < wait_max_ms);
+        let fresh = self.strikes.iter().filter(move |(_, at_ms)| now_ms.saturating_sub(*at_ms) < wait_max_ms);
         fresh.map(|(video, _)| video)
     }
 
