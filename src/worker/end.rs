@@ -8,10 +8,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::meter::Over;
 use super::protocol::{Exit, How};
+use crate::model::device::Refusal;
 use crate::model::job::{Death, Ended, Stats};
 
 /// What is known about the end.
 pub(super) struct End {
+    /// The process outlives the batch: its death is a device's fault, not the batch's.
+    lasting: bool,
     wait: oneshot::Receiver<Exit>,
     /// Wait's word; `None` inside when the zygote took it along.
     waited: Option<Option<Exit>>,
@@ -42,11 +45,13 @@ pub(super) struct Settled {
 }
 
 impl End {
-    pub fn new(wait: oneshot::Receiver<Exit>) -> End {
-        End { wait, waited: None, said: None, verdict: None, silent: false, give_up_at: None, last: None }
+    pub fn new(wait: oneshot::Receiver<Exit>, lasting: bool) -> End {
+        let (waited, said, verdict, silent) = (None, None, None, false);
+        End { lasting, wait, waited, said, verdict, silent, give_up_at: None, last: None }
     }
 
-    /// Wait's word, once it is known; the process is gone then and its place in the table is free.
+    /// Wait's word, once it is known; the process is gone then and its place in the table is free. Of a helper that
+    /// stays it is the batch that is over, and nothing more comes of it.
     pub fn exit(&self) -> Option<Exit> {
         self.waited.flatten()
     }
@@ -78,7 +83,9 @@ impl End {
     pub fn settle(&mut self, killed: bool, seen: Stats, oom: impl FnOnce() -> bool) -> Settled {
         let exit = self.exit();
         if let Some((ended, stats)) = self.said.take() {
-            let cpu_us = exit.map_or(stats.cpu_us, |exit| exit.cpu_us);
+            // What a helper itself knows is the CPU of its whole life.
+            let known_us = if self.lasting { seen.cpu_us } else { stats.cpu_us };
+            let cpu_us = exit.map_or(known_us, |exit| exit.cpu_us);
             return Settled { ended, stats: Stats { cpu_us, ..stats }, fault: None };
         }
         let stats = Stats { cpu_us: exit.map_or(seen.cpu_us, |exit| exit.cpu_us), ..seen };
@@ -87,24 +94,30 @@ impl End {
             let mib = exit.map_or(0, |exit| exit.peak_rss_kib / 1024);
             format!("{reason}; {} ms of CPU, {mib} MiB at most", stats.cpu_us / 1000)
         });
+        if self.lasting && !killed {
+            let reason = if cause == Death::Timeout { Refusal::Hang } else { Refusal::Crash };
+            let text = fault.unwrap_or_else(|| "helper is gone".to_owned());
+            return Settled { ended: Ended::Refused { reason, text }, stats, fault: None };
+        }
         Settled { ended: Ended::Died { cause }, stats, fault }
     }
 
     fn cause(&self, oom: impl FnOnce() -> bool) -> (Death, Option<String>) {
+        let who = if self.lasting { "helper" } else { "child" };
         let (cause, reason) = match &self.verdict {
             Some(Verdict::Timeout(Over::Cpu)) => {
                 (Death::Timeout, "a run used more CPU than allowed".to_owned())
             }
             Some(Verdict::Timeout(Over::Progress)) => (Death::Timeout, "no progress for too long".to_owned()),
-            Some(Verdict::Misspoke(fault)) => (Death::Crash, format!("child broke the protocol: {fault}")),
+            Some(Verdict::Misspoke(fault)) => (Death::Crash, format!("{who} broke the protocol: {fault}")),
             None => match self.exit().map(|exit| exit.how) {
                 Some(How::Signal(libc::SIGKILL)) if oom() => {
-                    (Death::OutOfMemory, "child was killed for want of memory".to_owned())
+                    (Death::OutOfMemory, format!("{who} was killed for want of memory"))
                 }
-                Some(How::Signal(signal)) => (Death::Crash, format!("child died of signal {signal}")),
-                Some(How::Code(code)) => (Death::Crash, format!("child ended with code {code}")),
+                Some(How::Signal(signal)) => (Death::Crash, format!("{who} died of signal {signal}")),
+                Some(How::Code(code)) => (Death::Crash, format!("{who} ended with code {code}")),
                 None if self.zygote_is_gone() => return (Death::Zygote, None),
-                None => (Death::Crash, "child does not end".to_owned()),
+                None => (Death::Crash, format!("{who} does not end")),
             },
         };
         (cause, Some(reason))
@@ -116,9 +129,13 @@ mod tests {
     use super::*;
 
     fn end(exit: Option<How>) -> End {
-        let mut end = End::new(oneshot::channel().1);
+        let mut end = End::new(oneshot::channel().1, false);
         end.waited = Some(exit.map(|how| Exit { how, cpu_us: 70, peak_rss_kib: 1 }));
         end
+    }
+
+    fn died(cause: Death) -> Ended {
+        Ended::Died { cause }
     }
 
     fn settled(mut end: End, killed: bool, oom: bool) -> (Ended, u64, bool) {
@@ -129,7 +146,6 @@ mod tests {
 
     #[test]
     fn the_cause_is_the_best_that_is_known() {
-        let died = |cause| Ended::Died { cause };
         let kill = Some(How::Signal(libc::SIGKILL));
         assert_eq!(settled(end(kill), false, false), (died(Death::Crash), 70, true));
         assert_eq!(settled(end(kill), false, true), (died(Death::OutOfMemory), 70, true));
@@ -141,7 +157,10 @@ mod tests {
         let mut late = end(kill);
         late.verdict = Some(Verdict::Timeout(Over::Cpu));
         assert_eq!(settled(late, false, true), (died(Death::Timeout), 70, true));
-        assert_eq!(settled(End::new(oneshot::channel().1), false, true), (died(Death::Crash), 50, true));
+        assert_eq!(
+            settled(End::new(oneshot::channel().1, false), false, true),
+            (died(Death::Crash), 50, true)
+        );
     }
 
     #[test]
@@ -150,5 +169,35 @@ mod tests {
         end.said = Some((Ended::Done, Stats { cpu_us: 1, ..Stats::default() }));
         end.verdict = Some(Verdict::Timeout(Over::Progress));
         assert_eq!(settled(end, true, true), (Ended::Done, 70, false));
+    }
+
+    #[test]
+    fn a_helpers_death_is_a_refusal_unless_we_killed_it() {
+        let lasting = |exit, verdict| {
+            let mut end = end(exit);
+            (end.lasting, end.verdict) = (true, verdict);
+            end
+        };
+        let reason = |end, killed| match settled(end, killed, true) {
+            (Ended::Refused { reason, text }, cpu, false) => {
+                assert!(text.contains("helper"), "{text}");
+                Ok((reason, cpu))
+            }
+            other => Err(other),
+        };
+        let kill = Some(How::Signal(libc::SIGKILL));
+        let segv = Some(How::Signal(libc::SIGSEGV));
+        let over = || Some(Verdict::Timeout(Over::Progress));
+        assert_eq!(reason(lasting(segv, None), false), Ok((Refusal::Crash, 70)));
+        assert_eq!(
+            reason(lasting(kill, Some(Verdict::Misspoke("x".into()))), false),
+            Ok((Refusal::Crash, 70))
+        );
+        assert_eq!(reason(lasting(Some(How::Code(0)), None), false), Ok((Refusal::Crash, 70)));
+        assert_eq!(reason(lasting(None, None), false), Ok((Refusal::Crash, 50)));
+        // It does not even die of the kill.
+        assert_eq!(reason(lasting(None, over()), false), Ok((Refusal::Hang, 50)));
+        assert_eq!(reason(lasting(kill, over()), false), Ok((Refusal::Hang, 70)));
+        assert_eq!(reason(lasting(kill, over()), true), Err((died(Death::Killed), 70, false)));
     }
 }

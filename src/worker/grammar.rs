@@ -37,6 +37,10 @@ pub enum Misspoken {
     Notes,
     #[error("a child that says it died")]
     Died,
+    #[error("a device wanted although none was offered")]
+    NotOffered,
+    #[error("a refusal without a device")]
+    NoDevice,
 }
 
 /// What one child has said so far, as far as it bounds what it may say next.
@@ -44,6 +48,10 @@ pub enum Misspoken {
 pub struct Grammar {
     /// Most points that each job asks for.
     asked: Vec<u32>,
+    /// Devices were on offer beside the CPU.
+    offered: bool,
+    /// The child is a device's helper.
+    on_device: bool,
     notes: usize,
     /// Points and sheets of each job, once planned.
     plan: Option<Vec<(u32, u32)>>,
@@ -53,7 +61,12 @@ impl Grammar {
     /// For the child that serves this batch.
     pub fn new(batch: &VideoBatch) -> Grammar {
         let asked = batch.jobs.iter().map(|job| points_max(&job.spec.points)).collect();
-        Grammar { asked, notes: 0, plan: None }
+        Grammar { asked, offered: !batch.offer.is_empty(), on_device: false, notes: 0, plan: None }
+    }
+
+    /// For the helper of a device that serves this batch.
+    pub fn on_device(batch: &VideoBatch) -> Grammar {
+        Grammar { offered: false, on_device: true, ..Grammar::new(batch) }
     }
 
     /// Checks anything but an image.
@@ -102,12 +115,18 @@ impl Grammar {
         self.image(header.job, header.kind)
     }
 
-    /// Checks the last word: only the parent can say that a child died.
+    /// Checks the last word: only the parent can say that a child died, only a device refuses, and one is wanted only
+    /// of those on offer.
     ///
     /// # Errors
     /// When the child says it.
     pub fn ended(&self, ended: &Ended) -> Result<(), Misspoken> {
-        if matches!(ended, Ended::Died { .. }) { Err(Misspoken::Died) } else { Ok(()) }
+        match ended {
+            Ended::Died { .. } => Err(Misspoken::Died),
+            Ended::DeviceWanted if !self.offered => Err(Misspoken::NotOffered),
+            Ended::Refused { .. } if !self.on_device => Err(Misspoken::NoDevice),
+            _ => Ok(()),
+        }
     }
 
     /// Points of all jobs: no more than these can be under way at once.
@@ -155,6 +174,7 @@ fn count(n: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::model::delivery::{Planned, PlannedJob, PlannedPoint};
+    use crate::model::device::{CodecClass, DeviceCodec, DeviceRow, Refusal};
     use crate::model::job::{BatchJob, Death, Stats};
     use crate::model::media::{Hdr, MediaFacts};
     use crate::model::spec::{AskedSize, FrameType, SnapshotSpec};
@@ -240,6 +260,30 @@ mod tests {
         assert_eq!(grammar.image(0, ImageKind::Sheet { number: 1 }), Err(Misspoken::Sheet));
         assert_eq!(grammar.image(0, ImageKind::Picture { asked: 3 }), Err(Misspoken::Point));
         assert_eq!(grammar.ended(&Ended::Died { cause: Death::Zygote }), Err(Misspoken::Died));
+    }
+
+    #[test]
+    fn each_kind_of_child_has_its_own_last_words() {
+        let batch =
+            |offer: Vec<DeviceRow>| VideoBatch { jobs: vec![], stream: None, frame_pixels_max: 1, offer };
+        let row = DeviceRow {
+            class: CodecClass { codec: DeviceCodec::H264, depth: 8 },
+            width_min: 1,
+            height_min: 1,
+            width_max: 2,
+            height_max: 2,
+            macroblocks_max: 1,
+            proven: None,
+        };
+        let refused = Ended::Refused { reason: Refusal::Copy, text: String::new() };
+        let check = |grammar: &Grammar, wanted, refusal| {
+            assert_eq!(grammar.ended(&Ended::DeviceWanted), wanted);
+            assert_eq!(grammar.ended(&refused), refusal);
+            assert_eq!(grammar.ended(&Ended::Stopped), Ok(()));
+        };
+        check(&Grammar::new(&batch(vec![])), Err(Misspoken::NotOffered), Err(Misspoken::NoDevice));
+        check(&Grammar::new(&batch(vec![row.clone()])), Ok(()), Err(Misspoken::NoDevice));
+        check(&Grammar::on_device(&batch(vec![row])), Err(Misspoken::NotOffered), Ok(()));
     }
 
     #[test]

@@ -2,57 +2,60 @@
 //!
 //! Owns the control socket's near end and who waits for which child. Never restarts anything: `pool` does.
 
-#![allow(unsafe_code)]
-
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::process::{Child, ChildStderr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
+use super::devices::Turn;
 use super::protocol::{Control, Exit};
-use super::{build_id, fds};
+use super::wire::{Launch, Wire};
 
 /// How long the zygote may take to greet, and to fork a child: either takes milliseconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
-/// What is started as the zygote.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    pub program: PathBuf,
-    pub args: Vec<OsString>,
-}
-
-impl Launch {
-    /// This program itself, even when its file was replaced meanwhile.
-    pub fn own() -> Launch {
-        Launch { program: "/proc/self/exe".into(), args: vec!["worker".into()] }
-    }
-}
-
 /// A child that lives.
 pub(super) struct Forked {
     pub pid: u32,
-    pub pidfd: OwnedFd,
+    pub hold: Hold,
     /// What wait tells in the end; closed without a word when the zygote is gone.
     pub exit: oneshot::Receiver<Exit>,
+}
+
+/// What ends the process of a batch.
+pub(super) enum Hold {
+    Child(OwnedFd),
+    /// A helper, for as long as it serves this batch and no other.
+    Helper(Turn),
+}
+
+impl Hold {
+    /// Kills it. It may be gone already.
+    pub fn kill(&self) {
+        match self {
+            Hold::Child(pidfd) => drop(pidfd_send_signal(pidfd, Signal::KILL)),
+            Hold::Helper(turn) => turn.kill(),
+        }
+    }
+
+    /// True when the process is to outlive the batch.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Hold::Helper(_))
+    }
 }
 
 /// The near end of one zygote.
 pub(super) struct Link {
     pub pid: u32,
     pidfd: OwnedFd,
-    socket: AsyncFd<OwnedFd>,
+    wire: Wire,
     next_id: AtomicU64,
     waiting: Mutex<Waiting>,
     /// Told whenever a child is gone.
@@ -83,22 +86,8 @@ impl Link {
     /// # Errors
     /// When it cannot be started, does not greet, or was built from something else.
     pub async fn start(launch: &Launch) -> io::Result<Started> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        rustix::io::ioctl_fionbio(&ours, true)?;
-        // The temporary command holds the far end; it is gone after this statement, so that the near end
-        // sees the end of the file when the zygote dies.
-        let mut process = Command::new(&launch.program)
-            .args(&launch.args)
-            .env_clear()
-            .env("TZ", "UTC0")
-            .env("MALLOC_ARENA_MAX", "2")
-            .current_dir("/")
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        match Link::greeted(&process, ours).await {
+        let (mut process, wire) = launch.spawn([])?;
+        match Link::greeted(&process, wire).await {
             Ok(link) => {
                 let stderr = process.stderr.take();
                 Ok(Started { link, process, stderr })
@@ -112,41 +101,20 @@ impl Link {
         }
     }
 
-    async fn greeted(process: &Child, ours: OwnedFd) -> io::Result<Link> {
+    async fn greeted(process: &Child, wire: Wire) -> io::Result<Link> {
         let pid = process.id();
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
         let link = Link {
             pid,
             // Nobody has waited for it yet, so the number is still its own.
             pidfd: pidfd_open(raw, PidfdFlags::empty())?,
-            // SAFETY: an OwnedFd names the same open descriptor for as long as it lives.
-            socket: unsafe { AsyncFd::register(ours)? },
+            wire,
             next_id: AtomicU64::new(1),
             waiting: Mutex::default(),
             child_gone: Notify::new(),
         };
-        let refused = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
-        match timeout(ANSWER_WAIT, link.hear()).await {
-            Ok(Ok(Some((Control::Greeting { build }, _)))) if build == build_id() => Ok(link),
-            Ok(Ok(Some((Control::Greeting { build }, _)))) => {
-                Err(refused(format!("worker was built as {build}, this is {}", build_id())))
-            }
-            Ok(Ok(Some(_))) => Err(refused("worker did not greet".to_owned())),
-            Ok(Ok(None)) => {
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "worker ended without a greeting"))
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "worker does not greet")),
-        }
-    }
-
-    async fn hear(&self) -> io::Result<Option<(Control, Vec<OwnedFd>)>> {
-        loop {
-            let mut ready = self.socket.readable().await?;
-            if let Ok(heard) = ready.try_io(|socket| fds::receive(socket.as_fd())) {
-                return heard;
-            }
-        }
+        link.wire.greeting(ANSWER_WAIT).await?;
+        Ok(link)
     }
 
     /// Hears the zygote until it is gone.
@@ -154,7 +122,7 @@ impl Link {
     /// # Errors
     /// When it says what makes no sense, or the socket fails.
     pub async fn listen(&self) -> io::Result<()> {
-        while let Some((message, fds)) = self.hear().await? {
+        while let Some((message, fds)) = self.wire.hear().await? {
             self.act(message, fds)?;
         }
         Ok(())
@@ -209,18 +177,10 @@ impl Link {
             waiting.children.insert(id, Waiter { forked: Some(forked), exit: exit_sender });
         }
         let mut unsent = Unsent { link: self, id, sent: false };
-        loop {
-            match fds::send(self.socket.as_fd(), &Control::Fork { id }, &[video, batch]) {
-                Ok(()) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.socket.writable().await?.clear_ready();
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        self.wire.say(&Control::Fork { id }, &[video, batch]).await?;
         unsent.sent = true;
         match timeout(ANSWER_WAIT, answer).await {
-            Ok(Ok(forked)) => forked.map(|(pid, pidfd)| Forked { pid, pidfd, exit }),
+            Ok(Ok(forked)) => forked.map(|(pid, pidfd)| Forked { pid, hold: Hold::Child(pidfd), exit }),
             Ok(Err(_)) => Err(gone()),
             Err(_) => {
                 // It hangs: nothing that it holds can be waited for.
@@ -246,7 +206,7 @@ impl Link {
         waiting.closed = true;
         waiting.children.clear();
         // The zygote ends at this; it may have ended already.
-        shutdown(self.socket.get_ref(), Shutdown::Both).ok();
+        self.wire.hang_up();
         self.child_gone.notify_waiters();
     }
 

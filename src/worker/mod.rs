@@ -8,21 +8,30 @@
 //!   pool    starts, restarts --> zygote --------- fork --------------> child runs the engine
 //!   link    <-- control: SEQPACKET, descriptors beside the bytes -->
 //!   running <-- batch socket: STREAM, one a batch; its end of file is the sign of a death -->
+//!
+//!   daemon                       helper (a few a device, from /proc/self/exe, never forked)
+//!   devices starts, replaces --> opens the device, serves one batch at a time
+//!   running <-- batch socket: as above; the helper lives on -->
 //! ```
 
 pub mod budget;
 mod child;
 mod cpu;
+pub mod devices;
 mod end;
 mod fds;
 pub mod grammar;
+pub mod helper;
 mod link;
 pub mod meter;
 mod oom;
+mod out;
 pub mod pool;
 pub mod protocol;
+mod reap;
 mod running;
 mod stderr;
+mod wire;
 pub mod zygote;
 
 use crate::model::delivery::Deliver;

@@ -22,8 +22,8 @@ use super::stderr;
 use crate::model::delivery::Message;
 use crate::model::job::{Ended, Grant, Source, Stats, VideoBatch};
 
-pub use super::link::Launch;
 pub use super::running::Running;
+pub use super::wire::Launch;
 
 /// A zygote that lived this long is started again at once.
 const STEADY: Duration = Duration::from_secs(10);

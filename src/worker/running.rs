@@ -1,4 +1,4 @@
-//! One batch in one child, as the daemon sees it.
+//! One batch in one child or helper, as the daemon sees it.
 //!
 //! Owns the near end of the batch socket and the child's deadlines. Never trusts a byte: the frame is checked
 //! by `protocol`, the order by `grammar`, and whoever breaks either is killed.
@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
@@ -19,7 +18,7 @@ use super::budget::{Budget, Held};
 use super::cpu;
 use super::end::{End, Settled, Verdict};
 use super::grammar::{Grammar, Misspoken};
-use super::link::Forked;
+use super::link::{Forked, Hold};
 use super::meter::Meter;
 use super::oom::OomKills;
 use super::pool::{Delivery, PoolConfig};
@@ -32,10 +31,13 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// How long the end of a killed child is waited for: a process that hangs in the kernel may never go.
 const GONE_WAIT: Duration = Duration::from_secs(10);
 
-/// One batch in one child. Dropping it kills the child.
+/// One batch in one child, or in the helper of a device, which lives on after it. Dropping it before its end kills the
+/// process.
 pub struct Running {
     pid: u32,
-    pidfd: OwnedFd,
+    hold: Hold,
+    /// CPU that the process had used before.
+    cpu_before: Duration,
     stream: UnixStream,
     /// What is still to be written: the batch, then perhaps a stop.
     outbox: Mutex<Vec<u8>>,
@@ -76,15 +78,18 @@ impl Running {
         config: &PoolConfig,
         oom: Arc<OomKills>,
     ) -> io::Result<Running> {
-        let Forked { pid, pidfd, exit } = forked;
+        let Forked { pid, hold, exit } = forked;
         let stream = std::os::unix::net::UnixStream::from(ours);
         stream.set_nonblocking(true)?;
         let stream = UnixStream::from_std(stream)?;
         let check_every = (config.run_cpu.min(config.no_progress) / 4)
             .clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let lasting = hold.is_lasting();
+        let cpu_before = if lasting { cpu::of(pid) } else { None };
         let running = Running {
             pid,
-            pidfd,
+            hold,
+            cpu_before: cpu_before.unwrap_or_default(),
             stream,
             outbox: Mutex::new(order),
             killed: AtomicBool::new(false),
@@ -93,12 +98,12 @@ impl Running {
             part: Part::Head,
             inbox: Vec::new(),
             want: HEAD_BYTES,
-            grammar: Grammar::new(batch),
+            grammar: if lasting { Grammar::on_device(batch) } else { Grammar::new(batch) },
             meter: Meter::new(config.run_cpu, config.no_progress),
             check_every,
             check_at: Instant::now() + check_every,
             stats: Stats::default(),
-            end: End::new(exit),
+            end: End::new(exit, lasting),
         };
         // The child can start before anybody asks what it says.
         running.stream.writable().await?;
@@ -117,7 +122,7 @@ impl Running {
     }
 
     /// The next thing that the child says. `Ended` comes exactly once and last; before it, a child that died
-    /// of itself or was ended for a fault gets a `Note` that tells how.
+    /// of itself or was ended for a fault gets a `Note` that tells how. A helper's death is a refusal that tells how.
     ///
     /// Cancel safe: a future that is dropped loses no byte. (It loses its place in the line for the byte
     /// budget.) Deadlines are enforced only while this is awaited, and time between two calls does not count
@@ -138,7 +143,7 @@ impl Running {
                 Ok(Some((message, held))) => return Delivery::Message(message, held),
                 Ok(None) => {}
                 Err(fault) => {
-                    self.send_kill();
+                    self.hold.kill();
                     self.end.verdict = Some(Verdict::Misspoke(fault));
                     self.end.silent = true;
                 }
@@ -152,15 +157,10 @@ impl Running {
         self.flush();
     }
 
-    /// Kills the child; `Ended(Died { cause: Killed })` follows.
+    /// Kills the child or helper; `Ended(Died { cause: Killed })` follows.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Relaxed);
-        self.send_kill();
-    }
-
-    fn send_kill(&self) {
-        // The child may have gone by itself; its end then tells how.
-        pidfd_send_signal(&self.pidfd, Signal::KILL).ok();
+        self.hold.kill();
     }
 
     // One step along a message; a message when it is whole, and what is wrong when it is none.
@@ -196,7 +196,9 @@ impl Running {
                         self.grammar.ended(&ended).map_err(|e| e.to_string())?;
                         self.end.said = Some((ended, stats));
                         // It has nothing left to do; whoever stays all the same is made to go.
-                        self.send_kill();
+                        if !self.hold.is_lasting() {
+                            self.hold.kill();
+                        }
                         Ok(None)
                     }
                 }
@@ -237,7 +239,7 @@ impl Running {
 
     fn read_cpu(&mut self) {
         if let Some(cpu) = cpu::of(self.pid) {
-            self.meter.cpu_is(cpu);
+            self.meter.cpu_is(cpu.saturating_sub(self.cpu_before));
         }
     }
 
@@ -299,10 +301,12 @@ impl Running {
             () = sleep_until(self.check_at) => true,
         };
         drop(waiting);
-        if self.end.zygote_is_gone() && self.end.give_up_at.is_none() {
-            // The zygote is gone. Its children go with it, unless one found a way not to.
-            self.send_kill();
-            self.end.give_up_at = Some(Instant::now() + GONE_WAIT);
+        let lasting = self.hold.is_lasting();
+        if self.end.zygote_is_gone() && (lasting || self.end.give_up_at.is_none()) {
+            // The zygote is gone. Its children go with it, unless one found a way not to. Of a helper it is known that
+            // it could not even be killed.
+            self.hold.kill();
+            self.end.give_up_at = Some(Instant::now() + if lasting { Duration::ZERO } else { GONE_WAIT });
         }
         if look {
             self.check_at = Instant::now() + self.check_every;
@@ -316,7 +320,7 @@ impl Running {
             && let Some(over) = self.meter.over()
         {
             // What is whole in the socket is still delivered.
-            self.send_kill();
+            self.hold.kill();
             self.end.verdict = Some(Verdict::Timeout(over));
             self.end.give_up_at = Some(Instant::now() + GONE_WAIT);
         }
@@ -326,7 +330,7 @@ impl Running {
         self.end.wait(Instant::now() + GONE_WAIT).await;
         // A child that closed its socket and stays, or whose zygote hangs.
         if self.end.exit().is_none() {
-            self.send_kill();
+            self.hold.kill();
         }
     }
 
@@ -361,7 +365,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.end.exit().is_none() {
-            self.send_kill();
+            self.hold.kill();
         }
     }
 }

@@ -12,7 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::protocol::{Control, Exit, How};
+use super::protocol::Control;
+use super::reap::reap;
 use super::{Engine, build_id, child, fds};
 
 /// How far below the daemon decoding stands, in steps of nice(2): a core that both want answers requests first.
@@ -28,6 +29,20 @@ unsafe extern "C" {
 /// `warm_up` runs once before the first fork: what it loads and initialises is there in every child.
 /// It must not start a thread.
 pub fn main(engine: Engine, warm_up: fn()) -> u8 {
+    let control = take_place();
+    warm_up();
+    match serve(&control, engine) {
+        Ok(()) => 0,
+        Err(error) => {
+            // The daemon may be gone, and with it whoever reads this.
+            writeln!(io::stderr(), "failed to serve the control socket: {error}").ok();
+            1
+        }
+    }
+}
+
+/// Takes the control socket and the standing of a worker, before anything else is open or runs.
+pub(super) fn take_place() -> OwnedFd {
     // SAFETY: the daemon starts this process with the control socket as descriptor 0, and nothing in the
     // program reads standard input.
     let control = unsafe { OwnedFd::from_raw_fd(0) };
@@ -40,15 +55,7 @@ pub fn main(engine: Engine, warm_up: fn()) -> u8 {
     // SAFETY: reads TZ and sets the C library's zone; there is no second thread to see it change. A child
     // could not do it any more: it may not open /etc/localtime.
     unsafe { tzset() };
-    warm_up();
-    match serve(&control, engine) {
-        Ok(()) => 0,
-        Err(error) => {
-            // The daemon may be gone, and with it whoever reads this.
-            writeln!(io::stderr(), "failed to serve the control socket: {error}").ok();
-            1
-        }
-    }
+    control
 }
 
 // A Ctrl-C or a stop of the unit reaches every process of the group; the daemon alone decides when its
@@ -149,34 +156,4 @@ fn answer_fork(
             fds::send(control, &Control::ForkFailed { id, errno }, &[])
         }
     }
-}
-
-// Takes a child that has ended off the process table.
-fn reap(pid: Pid) -> io::Result<Exit> {
-    let mut status = 0;
-    // SAFETY: all zeroes is a valid rusage.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    loop {
-        // SAFETY: both pointers are to live values of the types that wait4 writes.
-        let got = unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, 0, &raw mut usage) };
-        if got >= 0 {
-            break;
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    let how = if libc::WIFSIGNALED(status) {
-        How::Signal(libc::WTERMSIG(status))
-    } else {
-        How::Code(libc::WEXITSTATUS(status))
-    };
-    let us = |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_usec.unsigned_abs();
-    Ok(Exit {
-        how,
-        cpu_us: us(usage.ru_utime) + us(usage.ru_stime),
-        // Linux counts it in KiB.
-        peak_rss_kib: usage.ru_maxrss.unsigned_abs(),
-    })
 }

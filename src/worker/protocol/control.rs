@@ -1,9 +1,11 @@
-//! Messages between the daemon and the zygote: one datagram each. *Pure.*
+//! Messages between the daemon and the zygote, or a device helper: one datagram each. *Pure.*
 //!
 //! Owns their bytes. Never carries a descriptor: those ride beside the bytes (`worker/fds`).
 
 use super::cursor::Reader;
+use super::device::{read_class, read_facts, read_reason, write_class, write_facts, write_reason};
 use super::{CONTROL_BYTES_MAX, HEAD_BYTES, Head, Kind, Malformed, framed};
+use crate::model::device::{CodecClass, DeviceFacts, Refusal};
 
 /// Longest build id, bytes.
 const BUILD_BYTES_MAX: usize = 240;
@@ -11,7 +13,7 @@ const BUILD_BYTES_MAX: usize = 240;
 /// One datagram on the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// Zygote: who it is; first of all.
+    /// Zygote and helper: who it is; first of all.
     Greeting { build: String },
     /// Daemon: fork a child for the two descriptors beside this, the video and the batch socket.
     Fork { id: u64 },
@@ -19,8 +21,19 @@ pub enum Control {
     Forked { id: u64, pid: u32 },
     /// Zygote: no child came to be.
     ForkFailed { id: u64, errno: i32 },
-    /// Zygote: the child is gone and reaped.
+    /// Zygote: the child is gone and reaped. Helper: the batch is over, and what it cost; a code other than 0 says
+    /// that the helper ends.
     Exited { id: u64, exit: Exit },
+    /// Helper: the device is open.
+    Opened { facts: DeviceFacts },
+    /// Helper: it is not, and why; the helper ends.
+    Unopened { why: (Refusal, String) },
+    /// Daemon: serve a batch with the two descriptors beside this, the video and the batch socket.
+    Serve { id: u64 },
+    /// Daemon: decode the built-in clip of a kind of stream.
+    Prove { class: CodecClass },
+    /// Helper: how that went.
+    Proved { class: CodecClass, why_not: Option<(Refusal, String)> },
 }
 
 /// What wait told about a child.
@@ -67,6 +80,14 @@ pub fn encode_control(message: &Control) -> Result<Vec<u8>, Malformed> {
             w.u64(exit.cpu_us);
             w.u64(exit.peak_rss_kib);
         }),
+        Control::Opened { facts } => framed(Kind::Opened, |w| write_facts(w, facts)),
+        Control::Unopened { why } => framed(Kind::Unopened, |w| write_reason(w, why)),
+        Control::Serve { id } => framed(Kind::Serve, |w| w.u64(*id)),
+        Control::Prove { class } => framed(Kind::Prove, |w| write_class(w, *class)),
+        Control::Proved { class, why_not } => framed(Kind::Proved, |w| {
+            write_class(w, *class);
+            w.option(why_not.as_ref(), write_reason);
+        }),
     }
 }
 
@@ -99,6 +120,11 @@ pub fn decode_control(datagram: &[u8]) -> Result<Control, Malformed> {
             };
             Control::Exited { id, exit: Exit { how, cpu_us: r.u64()?, peak_rss_kib: r.u64()? } }
         }
+        Kind::Opened => Control::Opened { facts: read_facts(&mut r)? },
+        Kind::Unopened => Control::Unopened { why: read_reason(&mut r)? },
+        Kind::Serve => Control::Serve { id: r.u64()? },
+        Kind::Prove => Control::Prove { class: read_class(&mut r)? },
+        Kind::Proved => Control::Proved { class: read_class(&mut r)?, why_not: r.option(read_reason)? },
         _ => return Err(Malformed::Direction),
     };
     r.end()?;

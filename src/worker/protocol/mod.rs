@@ -28,7 +28,7 @@ pub const VERSION: u8 = 1;
 /// Bytes in front of every payload.
 pub const HEAD_BYTES: usize = 6;
 /// One message on the control socket, head included.
-pub const CONTROL_BYTES_MAX: usize = 256;
+pub const CONTROL_BYTES_MAX: usize = 4_096;
 /// The reason in a failure or refusal, bytes.
 pub const REASON_BYTES_MAX: usize = 2_048;
 /// The name of a container or codec, bytes.
@@ -90,6 +90,11 @@ kinds! {
     Forked = 34,
     ForkFailed = 35,
     Exited = 36,
+    Serve = 40,
+    Opened = 41,
+    Unopened = 42,
+    Prove = 43,
+    Proved = 44,
 }
 
 impl Kind {
@@ -102,9 +107,16 @@ impl Kind {
             Kind::Image => said::IMAGE_HEADER_BYTES,
             Kind::PointFailed | Kind::Ended => REASON_BYTES_MAX as u32 + 256,
             Kind::Note => NOTE_BYTES_MAX as u32 + 16,
-            Kind::Greeting | Kind::Fork | Kind::Forked | Kind::ForkFailed | Kind::Exited => {
-                (CONTROL_BYTES_MAX - HEAD_BYTES) as u32
-            }
+            Kind::Greeting
+            | Kind::Fork
+            | Kind::Forked
+            | Kind::ForkFailed
+            | Kind::Exited
+            | Kind::Serve
+            | Kind::Opened
+            | Kind::Unopened
+            | Kind::Prove
+            | Kind::Proved => (CONTROL_BYTES_MAX - HEAD_BYTES) as u32,
         }
     }
 }

@@ -5,7 +5,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::model::delivery::{Message, Planned, PlannedJob, PlannedPoint};
-use crate::model::device::{CodecClass, DeviceCodec, DeviceRow, Refusal};
+use crate::model::device::{CodecClass, DeviceCodec, DeviceFacts, DeviceRow, Refusal};
 use crate::model::job::{
     BatchJob, Death, Ended, FailCode, Failure, Grant, Stage, StagesUs, Stats, VideoBatch,
 };
@@ -184,17 +184,15 @@ fn spec() -> impl Strategy<Value = SnapshotSpec> {
 
 fn device_row() -> impl Strategy<Value = DeviceRow> {
     let numbers = prop::array::uniform5(any::<u32>());
-    (select(DeviceCodec::ALL.to_vec()), any::<u8>(), numbers, any::<Option<bool>>()).prop_map(
-        |(codec, depth, n, proven)| DeviceRow {
-            class: CodecClass { codec, depth },
-            width_min: n[0],
-            height_min: n[1],
-            width_max: n[2],
-            height_max: n[3],
-            macroblocks_max: n[4],
-            proven,
-        },
-    )
+    (class(), numbers, any::<Option<bool>>()).prop_map(|(class, n, proven)| DeviceRow {
+        class,
+        width_min: n[0],
+        height_min: n[1],
+        width_max: n[2],
+        height_max: n[3],
+        macroblocks_max: n[4],
+        proven,
+    })
 }
 
 fn batch() -> impl Strategy<Value = VideoBatch> {
@@ -219,7 +217,26 @@ fn control() -> impl Strategy<Value = Control> {
         (any::<u64>(), how, any::<u64>(), any::<u64>()).prop_map(|(id, how, cpu_us, peak_rss_kib)| {
             Control::Exited { id, exit: Exit { how, cpu_us, peak_rss_kib } }
         }),
+        facts().prop_map(|facts| Control::Opened { facts }),
+        reason().prop_map(|why| Control::Unopened { why }),
+        any::<u64>().prop_map(|id| Control::Serve { id }),
+        class().prop_map(|class| Control::Prove { class }),
+        (class(), prop::option::of(reason())).prop_map(|(class, why_not)| Control::Proved { class, why_not }),
     ]
+}
+
+fn class() -> impl Strategy<Value = CodecClass> {
+    (select(DeviceCodec::ALL.to_vec()), any::<u8>()).prop_map(|(codec, depth)| CodecClass { codec, depth })
+}
+
+fn reason() -> impl Strategy<Value = (Refusal, String)> {
+    (select(Refusal::ALL.to_vec()), "[ -~]{0,2048}")
+}
+
+// As many rows as there are kinds of stream.
+fn facts() -> impl Strategy<Value = DeviceFacts> {
+    ("[ -~]{0,256}", prop::collection::vec(device_row(), 0..=30))
+        .prop_map(|(model, rows)| DeviceFacts { model, rows })
 }
 
 // The whole of a reader: what a receiver does with bytes off the wire.
@@ -303,7 +320,7 @@ proptest! {
 
     #[test]
     fn no_payload_behind_a_good_head_makes_it_panic(
-        kind in select(vec![1u8, 2, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36]),
+        kind in select(vec![1u8, 2, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36, 40, 41, 42, 43, 44]),
         // Small bytes hit the tags, flags and counts far more often.
         payload in prop::collection::vec(prop_oneof![0u8..6, any::<u8>()], 0..300),
     ) {
