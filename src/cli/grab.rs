@@ -1,23 +1,27 @@
 //! `stillframe grab`: one job from the command line, with the daemon's engine, in this process.
 //!
-//! Owns the files that it writes and the report about them. Never starts a daemon or touches a store.
+//! Owns the flags and the report. Never starts a daemon or touches a store.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::album::{Album, Pages, Written};
+use super::device::{self, Chosen};
 use super::points::{PictureArgs, PointArgs};
-use super::{Global, exit, points, report, say};
+use super::roads::{Roads, Tally};
+use super::{Global, common, exit, points, report, say};
 use crate::engine::ledger::SentPacket;
 use crate::engine::media::source::warm_up;
-use crate::engine::run::{Manner, run_in};
-use crate::model::delivery::{Deliver, Gone, Message, Planned};
-use crate::model::job::{Ended, FailCode, Failure, Grant, Stage, Stats};
-use crate::model::snapshot::{Counts, EncodedImage, ImageKind, PointStatus, Shown};
+use crate::engine::run::Manner;
+use crate::model::delivery::Planned;
+use crate::model::device::Refusal;
+use crate::model::job::{Ended, FailCode, Failure, Grant, Source, Stage};
+use crate::model::snapshot::{Counts, ImageKind, PointStatus, Shown};
+use crate::service::settings::{Choice, DeviceSettings};
+use crate::worker::devices::find::find;
 
 /// Pictures in the making may hold this much.
 const GRAB_BYTES: u64 = 256 << 20;
@@ -30,9 +34,12 @@ pub struct Args {
     pub points: PointArgs,
     #[command(flatten)]
     pub pictures: PictureArgs,
-    /// Where to decode
-    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
-    pub backend: BackendArg,
+    /// Where to decode; default: auto, a device where one is there and worth its start
+    #[arg(long, value_enum)]
+    pub backend: Option<BackendArg>,
+    /// One device of several: a number for CUDA, a render node for VAAPI
+    #[arg(long, value_name = "ID")]
+    pub device: Option<String>,
     /// Decoding threads; default: the cores, as far as there are points for them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: Option<u32>,
@@ -56,30 +63,60 @@ pub enum BackendArg {
     Vaapi,
 }
 
-/// Runs the command; returns its exit code.
-pub fn run(_global: &Global, args: Args) -> u8 {
-    if matches!(args.backend, BackendArg::Cuda | BackendArg::Vaapi) {
-        say::complain("this build decodes on the CPU only; use --backend auto or cpu");
-        return exit::FAULT;
+impl From<BackendArg> for Choice {
+    fn from(backend: BackendArg) -> Choice {
+        match backend {
+            BackendArg::Auto => Choice::Auto,
+            BackendArg::Cpu => Choice::Cpu,
+            BackendArg::Cuda => Choice::Cuda,
+            BackendArg::Vaapi => Choice::Vaapi,
+        }
     }
-    let batch = match args.points.batch(Some(&args.pictures)) {
+}
+
+/// Runs the command; returns its exit code.
+pub fn run(global: &Global, args: Args) -> u8 {
+    let mut batch = match args.points.batch(Some(&args.pictures)) {
         Ok(batch) => batch,
         Err(text) => {
             say::complain(text);
             return exit::USAGE;
         }
     };
-    let source = match points::open(&args.file) {
-        Ok(source) => source,
+    let (chosen, settings) = match devices(global, &args) {
+        Ok(chosen) => chosen,
+        Err(code) => return code,
+    };
+    let video = match points::open(&args.file) {
+        Ok(Source::Fd(video)) => video,
         Err(failure) => return fault(&args, &failure),
     };
     warm_up();
+    // What a device's decoder is given is not told.
+    if !args.sent {
+        batch.offer = device::offer(&chosen.devices);
+    }
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let threads = args.threads.unwrap_or_else(|| args.points.most().clamp(1, cores.min(16)));
-    let album = Album::new(&args.out, !args.json && std::io::stderr().is_terminal());
-    let grant = Grant { threads, bytes: GRAB_BYTES };
     let manner = Manner { frame_threads: args.threads.unwrap_or(1), sent: args.sent.then(Mutex::default) };
-    let (ended, stats) = run_in(&manner, &batch, source, grant, &album);
+    let album = Album::new(&args.out, !args.json && std::io::stderr().is_terminal());
+    let roads = Roads {
+        file: &args.file,
+        batch,
+        video,
+        grant: Grant { threads, bytes: GRAB_BYTES },
+        manner: &manner,
+        album: &album,
+        chosen,
+        settings,
+    };
+    let (ended, tally) = match roads.walk() {
+        Ok(walked) => walked,
+        Err((reason, text)) => {
+            album.close();
+            return no_device(&args, reason, &text);
+        }
+    };
     let mut pages = album.close();
     if let Ended::Failed(failure) = &ended {
         pages.ended.get_or_insert_with(|| failure.clone());
@@ -91,9 +128,33 @@ pub fn run(_global: &Global, args: Args) -> u8 {
                 say::complain(format_args!("{}: {failure}", args.file.display()));
             }
             let sent = manner.sent.and_then(|sent| sent.into_inner().ok());
-            finish(&args, &pages, planned.as_ref(), &stats, sent.as_deref())
+            finish(&args, &pages, planned.as_ref(), &tally, sent.as_deref())
         }
     }
+}
+
+/// The devices that the flags and the settings choose, or the exit code after the problem was told.
+fn devices(global: &Global, args: &Args) -> Result<(Chosen, DeviceSettings), u8> {
+    let settings = common::settings(&common::flags(global))?.devices;
+    let choice = args.backend.map_or(settings.choice, Choice::from);
+    let usage = |text: String| {
+        say::complain(text);
+        exit::USAGE
+    };
+    if args.sent && choice.forced().is_some() {
+        return Err(usage("--sent tells what the CPU's decoder is given; use --backend cpu".to_owned()));
+    }
+    let chosen = device::choose(choice, args.device.as_deref(), &settings, find).map_err(usage)?;
+    Ok((chosen, settings))
+}
+
+fn no_device(args: &Args, reason: Refusal, text: &str) -> u8 {
+    if args.json {
+        let error = json!({"code": reason.name(), "stage": Stage::Open.name(), "text": text});
+        say!("{}", json!({"file": args.file.display().to_string(), "error": error}));
+    }
+    say::complain(text);
+    exit::FAULT
 }
 
 fn fault(args: &Args, failure: &Failure) -> u8 {
@@ -108,7 +169,7 @@ fn finish(
     args: &Args,
     pages: &Pages,
     planned: Option<&Planned>,
-    stats: &Stats,
+    tally: &Tally,
     sent: Option<&[SentPacket]>,
 ) -> u8 {
     let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p));
@@ -127,7 +188,7 @@ fn finish(
             "past_end": counts.past_end,
             "failed": counts.failed,
             "pictures": pictures.iter().map(|(_, entry)| entry).collect::<Vec<_>>(),
-            "stats": report::stats(stats, 1),
+            "stats": report::stats(tally),
         });
         if args.pictures.sprite.is_some() {
             object["sheets"] = sheets(pages);

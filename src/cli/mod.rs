@@ -24,6 +24,7 @@ mod plan;
 mod points;
 mod probe;
 mod report;
+mod roads;
 mod serve;
 mod worker;
 

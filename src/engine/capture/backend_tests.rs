@@ -104,14 +104,7 @@ fn the_nearest_of_several_devices_tells_why() {
 /// `runs` runs of `pictures` each with one target, 12 kB a picture.
 fn deep(runs: u64, pictures: u64) -> Work {
     let all = runs * pictures;
-    Work {
-        runs,
-        flushes: 0,
-        targets: runs,
-        cpu_pictures: all,
-        cpu_bytes: all * 12_000,
-        device_pictures: all,
-    }
+    Work { runs, flushes: 0, targets: runs, cpu_pictures: all, cpu_bytes: all * 12_000, device_pictures: all }
 }
 
 fn verdict(coding: &Coding, lanes: u32, work: Work) -> Verdict {
@@ -124,7 +117,8 @@ fn verdict(coding: &Coding, lanes: u32, work: Work) -> Verdict {
 fn what_is_worth_a_device() {
     let hevc = || coding("hevc", 1, 8, 1920, 1080);
     let flushed = |work: Work| Work { flushes: work.runs, ..work };
-    let closure = |work: Work, pictures| Work { cpu_pictures: pictures, cpu_bytes: pictures * 12_000, ..work };
+    let closure =
+        |work: Work, pictures| Work { cpu_pictures: pictures, cpu_bytes: pictures * 12_000, ..work };
     let device = Verdict::Device;
     let little = Verdict::Cpu(Why::TooLittleWork);
     let slower = Verdict::Cpu(Why::NotFaster);

@@ -287,7 +287,8 @@ impl DeviceDecoder {
         let (code, heard) = heard(|| unsafe {
             let context = self.inner.as_mut_ptr();
             let explode = ffi::AV_EF_EXPLODE as c_int;
-            (*context).err_recognition = ((*context).err_recognition & !explode) | if lenient { 0 } else { explode };
+            (*context).err_recognition =
+                ((*context).err_recognition & !explode) | if lenient { 0 } else { explode };
             ffi::avcodec_send_packet(context, packet.as_ptr())
         });
         self.judge("the decoder refuses a packet", Refusal::Send, code, &heard, lenient)?;
