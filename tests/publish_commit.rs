@@ -69,7 +69,7 @@ impl Bench {
         }
         let temp = self.put(id, ImageKind::Sheet { number: 0 }, "sheet").await;
         let sheets = vec![DecidedSheet { number: 0, width: 100, height: 50, temp }];
-        Decided { token, job, video: claim.video, points, sheets, failure: None }
+        Decided { token, job, video: claim.video, points, sheets, failure: None, fallbacks: Vec::new() }
     }
 
     async fn put(&self, job: &str, kind: ImageKind, text: &str) -> TempObject {

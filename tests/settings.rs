@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stillframe::service::settings::{DEFAULT_FILE, Flags, Settings};
+use stillframe::service::settings::{Choice, DEFAULT_FILE, Flags, Settings};
 
 fn load(file: Option<&str>, variables: &[(&str, &str)], flags: Flags) -> Result<Settings, String> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -98,6 +98,10 @@ fn variables_have_the_type_of_their_key() {
         ("STILLFRAME_LOG_JSON", "true"),
         ("STILLFRAME_WORKER_NO_PROGRESS_S", "0.25"),
         ("STILLFRAME_WORKER_SLOTS", "7"),
+        ("STILLFRAME_DEVICES_BACKEND", "cuda"),
+        ("STILLFRAME_DEVICES_CUDA", "0, 2"),
+        ("STILLFRAME_DEVICES_VAAPI", "/dev/dri/renderD128"),
+        ("STILLFRAME_DEVICES_NO_PROGRESS_S", "0.5"),
         ("STILLFRAME_ACCESS_KEY_ID", "none of these settings"),
     ];
     let settings = load(None, &variables, Flags::default()).expect("valid");
@@ -106,6 +110,10 @@ fn variables_have_the_type_of_their_key() {
     assert!(settings.log.json);
     assert_eq!(settings.worker.no_progress, Duration::from_millis(250));
     assert_eq!(settings.slots(), 7);
+    assert_eq!(settings.devices.choice, Choice::Cuda);
+    let named: Vec<String> = settings.devices.named.iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["cuda:0", "cuda:2", "vaapi:/dev/dri/renderD128"]);
+    assert_eq!(settings.devices.no_progress, Duration::from_millis(500));
 }
 
 #[test]
@@ -131,6 +139,13 @@ fn what_is_wrong_is_refused_with_its_place() {
     refused(None, &[("STILLFRAME_API_LISTEM", "x")], &["STILLFRAME_API_LISTEM", "listem"]);
     refused(None, &[("STILLFRAME_API_LISTEN", "nowhere")], &["STILLFRAME_API_LISTEN"]);
     refused(None, &[("STILLFRAME_WORKER_SLOTS", "two")], &["STILLFRAME_WORKER_SLOTS", "two"]);
+    refused(None, &[("STILLFRAME_DEVICES_CUDA", "0,first")], &["STILLFRAME_DEVICES_CUDA"]);
+    refused(Some("[devices]\nbackend = \"gpu\"\n"), &[], &["line 2", "gpu"]);
+    refused(Some("[devices]\ncuda = [-1]\n"), &[], &["line 2"]);
+    refused(Some("[devices]\ncuda = [1, 1]\n"), &[], &["devices.cuda", "twice"]);
+    refused(Some("[devices]\nvaapi = [\"renderD128\"]\n"), &[], &["devices.vaapi", "renderD128"]);
+    refused(Some("[devices]\nhelpers = 0\n"), &[], &["devices.helpers"]);
+    refused(Some("[devices]\nretry_s = 9.0\nretry_max_s = 8.0\n"), &[], &["devices.retry_max_s"]);
 }
 
 #[test]
@@ -142,4 +157,7 @@ fn a_reload_keeps_what_needs_a_restart_and_says_so() {
     assert_eq!(restart, ["api.listen"]);
     assert_eq!(now.api.listen, old.api.listen);
     assert_eq!((now.api.submit_per_second, now.log.filter.as_str()), (5, "debug"));
+    let other = load(Some("[devices]\nbackend = \"cpu\"\n"), &[], Flags::default()).expect("valid");
+    let (now, restart) = old.reloaded(other);
+    assert_eq!((now.devices, restart), (old.devices, vec!["devices"]));
 }

@@ -2,17 +2,23 @@
 //!
 //! Owns the measurement loop. Never writes a picture to disk: it measures the engine, not the file system.
 
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
-use super::{Global, bench_decoders, exit, points, report, say};
+use super::device::Standing;
+use super::roads::Tally;
+use super::{Global, bench_decoders, common, exit, points, report, say};
 use crate::engine::media::source::warm_up;
 use crate::model::delivery::{Deliver, Gone, Message};
 use crate::model::device::DeviceId;
-use crate::model::job::{Ended, Grant, Stats};
+use crate::model::job::{Ended, Grant, Source, VideoBatch};
 use crate::model::spec::Points;
+
+/// Pictures in the making may hold this much.
+const BYTES: u64 = 256 << 20;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -31,8 +37,11 @@ pub struct Args {
     /// Decoding threads
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threads: u32,
-    /// Measure what decoders cost on this device (`cuda:0`, `vaapi:/dev/dri/renderD128`) instead of what jobs cost
+    /// Decode on this device (`cuda:0`, `vaapi:/dev/dri/renderD128`), whatever a job is worth
     #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub on: Option<DeviceId>,
+    /// Measure what decoders cost on this device instead of what jobs cost
+    #[arg(long, value_name = "DEVICE", value_parser = device, conflicts_with = "on")]
     pub decoders_of: Option<DeviceId>,
     /// Print JSON, one object a line
     #[arg(long)]
@@ -61,25 +70,41 @@ impl Deliver for Bin {
 }
 
 /// Runs the command; returns its exit code.
-pub fn run(_global: &Global, args: Args) -> u8 {
+pub fn run(global: &Global, args: Args) -> u8 {
     if let Some(device) = &args.decoders_of {
         return bench_decoders::run(device, &args.files, args.json);
     }
     warm_up();
+    let standing = match args.on.as_ref().map(|id| stand(global, id)).transpose() {
+        Ok(standing) => standing,
+        Err(code) => return code,
+    };
     let mut code = exit::DONE;
     for file in &args.files {
-        match measure(&args, file) {
-            Ok((stats, images)) => print(&args, file, &stats, images),
+        match measure(&args, file, standing.as_ref()) {
+            Ok((tally, images)) => print(&args, file, &tally, images),
             Err(text) => {
                 say::complain(format_args!("{}: {text}", file.display()));
                 code = exit::FAULT;
             }
         }
     }
+    if let Some(standing) = standing {
+        standing.close();
+    }
     code
 }
 
-fn measure(args: &Args, file: &std::path::Path) -> Result<(Stats, u64), String> {
+/// A helper of the device, which lives as long as the rounds do; or the exit code after the problem was told.
+fn stand(global: &Global, id: &DeviceId) -> Result<Standing, u8> {
+    let settings = common::settings(&common::flags(global))?.devices;
+    Standing::new(vec![id.clone()], &settings, BYTES).map_err(|error| {
+        say::complain(format_args!("{id}: cannot start a helper: {error}"));
+        exit::FAULT
+    })
+}
+
+fn measure(args: &Args, file: &Path, standing: Option<&Standing>) -> Result<(Tally, u64), String> {
     let mut rounds = Vec::new();
     for _ in 0..args.rounds {
         let spec = crate::model::spec::SnapshotSpec {
@@ -89,22 +114,49 @@ fn measure(args: &Args, file: &std::path::Path) -> Result<(Stats, u64), String> 
             },
             ..crate::model::spec::SnapshotSpec::of(Points::Even { offset_ms: 0, count: args.count.max(1) })
         };
-        let source = points::open(file).map_err(|f| f.to_string())?;
+        let Source::Fd(video) = points::open(file).map_err(|f| f.to_string())?;
+        let batch = points::batch(spec, None);
         let bin = Bin::default();
-        let grant = Grant { threads: args.threads.max(1), bytes: 256 << 20 };
-        let (ended, stats) = crate::engine::run::run(&points::batch(spec, None), source, grant, &bin);
-        if let Ended::Failed(failure) = ended {
-            return Err(failure.to_string());
-        }
-        rounds.push((stats, bin.images.into_inner()));
+        let grant = Grant { threads: args.threads.max(1), bytes: BYTES };
+        let tally = match standing {
+            None => {
+                let (ended, stats) = crate::engine::run::run(&batch, Source::Fd(video), grant, &bin);
+                if let Ended::Failed(failure) = ended {
+                    return Err(failure.to_string());
+                }
+                Tally::of_cpu(stats)
+            }
+            Some(standing) => on_device(standing, &batch, &video, grant, &bin)?,
+        };
+        rounds.push((tally, bin.images.into_inner()));
     }
-    rounds.sort_by_key(|(stats, _)| stats.cpu_us);
-    Ok(rounds[rounds.len() / 2])
+    rounds.sort_by_key(|(tally, _)| tally.stats.cpu_us);
+    Ok(rounds.swap_remove(rounds.len() / 2))
 }
 
-fn print(args: &Args, file: &std::path::Path, stats: &Stats, images: u64) {
+/// What the device leaves undone is not made: that would be another measurement.
+fn on_device(
+    standing: &Standing,
+    batch: &VideoBatch,
+    video: &OwnedFd,
+    grant: Grant,
+    bin: &Bin,
+) -> Result<Tally, String> {
+    let walked = standing.walk(batch, video, grant, bin).map_err(|error| error.to_string())?;
+    let unopened =
+        || walked.unopened.iter().map(|(_, (_, text))| text.as_str()).collect::<Vec<_>>().join("; ");
+    match walked.on {
+        None => Err(unopened()),
+        Some((_, Ended::Failed(failure), _)) => Err(failure.to_string()),
+        Some((id, Ended::Refused { reason, text }, _)) => Err(format!("{id}: {text} ({})", reason.name())),
+        Some((id, _, stats)) => Ok(Tally { stats, backend: id.backend, ..Tally::default() }),
+    }
+}
+
+fn print(args: &Args, file: &Path, tally: &Tally, images: u64) {
+    let stats = &tally.stats;
     if args.json {
-        let stats = report::stats(stats, 1);
+        let stats = report::stats(tally);
         say!("{}", json!({"file": file.display().to_string(), "pictures": images, "stats": stats}));
         return;
     }

@@ -9,7 +9,7 @@ use super::{Global, common, exit, say};
 use crate::model::ids::JobId;
 use crate::model::snapshot::Counts;
 use crate::service::picture;
-use crate::service::result::Tally;
+use crate::service::result::{self, Tally};
 use crate::service::store::Store;
 use crate::service::store::rows::{Job, JobState, PointRow, SheetRow};
 
@@ -116,7 +116,7 @@ async fn list(store: &Store, state: Option<JobState>, limit: u32, json: bool) ->
             "{:32}  {:9}  {:7}  {:<8}  {:32}  {:24}  {reason}",
             job.id.0,
             job.state.name(),
-            result(job, tally(job)).unwrap_or("-"),
+            word(job, tally(job)).unwrap_or("-"),
             job.attempts,
             job.video.0,
             common::instant(job.created_ms),
@@ -161,7 +161,11 @@ fn print_job(job: &Job, tally: Tally, points: &[PointRow], sheets: &[SheetRow]) 
     if let Some(failure) = &job.failure {
         say!("failure    {failure}");
     }
-    if let Some(result) = result(job, tally) {
+    for fallback in &job.fallbacks {
+        let (from, reason) = (fallback.from.name(), fallback.reason.name());
+        say!("fallback   from {from} to the CPU: {reason}, {} points were missing", fallback.points);
+    }
+    if let Some(result) = word(job, tally) {
         say!("result     {result}");
         let Counts { asked, delivered, past_end, failed } = tally.points;
         say!("asked      {asked}: {delivered} delivered, {past_end} past the end, {failed} failed");
@@ -199,7 +203,7 @@ fn print_job(job: &Job, tally: Tally, points: &[PointRow], sheets: &[SheetRow]) 
 }
 
 /// The word for an ended job; none while it waits or runs.
-fn result(job: &Job, tally: Tally) -> Option<&'static str> {
+fn word(job: &Job, tally: Tally) -> Option<&'static str> {
     match job.state {
         JobState::Queued | JobState::Running => None,
         JobState::Succeeded => Some(tally.result(false)),
@@ -224,9 +228,12 @@ fn job_json(job: &Job, tally: Tally) -> Value {
         "pictures": job.pictures,
         "sheets": job.sheets,
     });
-    if let (Some(result), Value::Object(told)) = (result(job, tally), &mut told) {
-        told.insert("result".into(), result.into());
+    if let (Some(word), Value::Object(told)) = (word(job, tally), &mut told) {
+        told.insert("result".into(), word.into());
         told.extend(tally.counts());
+    }
+    if !job.fallbacks.is_empty() {
+        told["fallbacks"] = job.fallbacks.iter().map(result::fallback).collect();
     }
     told
 }

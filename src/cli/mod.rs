@@ -6,12 +6,14 @@
 #[macro_use]
 mod say;
 
+mod album;
 mod bench;
 mod bench_decoders;
 mod call;
 mod callbacks;
 mod common;
 mod completions;
+mod device;
 mod doctor;
 mod exit;
 mod grab;
@@ -23,6 +25,7 @@ mod plan;
 mod points;
 mod probe;
 mod report;
+mod roads;
 mod serve;
 mod worker;
 

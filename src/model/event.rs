@@ -4,7 +4,7 @@
 //! Never renders it: `service/publish/payload` does, once.
 
 use super::ids::{JobId, VideoId};
-use super::job::Failure;
+use super::job::{Failure, Fallback};
 use super::snapshot::Counts;
 
 /// All that the event body of one finished job is rendered from, beside the rows of its points.
@@ -20,6 +20,8 @@ pub struct SnapshotComplete {
     pub points: Counts,
     /// Sprite sheets that its cells would have filled.
     pub sheets_asked: u32,
+    /// Devices that gave up on it.
+    pub fallbacks: Vec<Fallback>,
 }
 
 /// How the job ended.

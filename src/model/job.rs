@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 
 use super::coded::Unfit;
 use super::device::{DeviceRow, Refusal};
+use super::media::Backend;
 use super::spec::SnapshotSpec;
 
 /// All that one walk over one video is to deliver. What is missing after a walk is again a batch.
@@ -240,6 +241,16 @@ impl std::fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// A device gave up on a batch, and the CPU took over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Where it was decoded until then.
+    pub from: Backend,
+    pub reason: Refusal,
+    /// Points that were still missing.
+    pub points: u32,
+}
 
 /// What a walk cost; the `stats` object of `grab --json`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

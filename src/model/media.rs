@@ -64,6 +64,14 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// Every backend.
+    pub const ALL: [Backend; 3] = [Backend::Cpu, Backend::Cuda, Backend::Vaapi];
+
+    /// The inverse of `name`.
+    pub fn parse(text: &str) -> Option<Backend> {
+        Backend::ALL.into_iter().find(|backend| backend.name() == text)
+    }
+
     /// The word in JSON and metric labels.
     pub fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::job::Failure;
+use crate::model::job::{Failure, Fallback};
 use crate::model::snapshot::{Counts, PointStatus};
 use crate::model::spec::{Points, SnapshotSpec};
 
@@ -43,12 +43,15 @@ impl Tally {
     }
 
     /// The `Stillframe` object; `failure` is none of a job that has something to offer.
-    pub fn told(&self, failure: Option<Value>, pictures: Vec<Value>) -> Value {
+    pub fn told(&self, failure: Option<Value>, pictures: Vec<Value>, fallbacks: &[Fallback]) -> Value {
         let mut told = self.counts();
         told.insert("result".into(), self.result(failure.is_some()).into());
         told.insert("pictures".into(), pictures.into());
         if let Some(failure) = failure {
             told.insert("failure".into(), failure);
+        }
+        if !fallbacks.is_empty() {
+            told.insert("fallbacks".into(), fallbacks.iter().map(fallback).collect());
         }
         Value::Object(told)
     }
@@ -72,6 +75,11 @@ impl Tally {
 /// A failure as callers see it: what and where, without its text.
 pub fn failure(failure: &Failure) -> Value {
     json!({ "code": failure.code.name(), "stage": failure.stage.name() })
+}
+
+/// A device that gave up, and how many points were missing by then.
+pub fn fallback(fallback: &Fallback) -> Value {
+    json!({ "from": fallback.from.name(), "reason": fallback.reason.name(), "points": fallback.points })
 }
 
 /// How many points a wish names; 0 where only the medium would tell.

@@ -4,12 +4,14 @@
 //!
 //! A flag wins over `STILLFRAME_SECTION_KEY`, which wins over the file, which wins over the defaults.
 
+mod devices;
 mod file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use devices::{Choice, DeviceSettings};
 pub use file::DEFAULT_FILE;
 
 /// Everything that can be set. Sections are the tables of the file.
@@ -24,6 +26,7 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     pub capture: CaptureSettings,
     pub worker: WorkerSettings,
+    pub devices: DeviceSettings,
     pub callbacks: CallbackPolicy,
     pub log: LogSettings,
 }
@@ -182,6 +185,7 @@ impl Settings {
                 image_bytes: self.worker.image_bytes,
                 ..new.worker.clone()
             },
+            devices: self.devices.clone(),
             log: LogSettings { json: self.log.json, ..new.log.clone() },
             ..new.clone()
         };
@@ -195,6 +199,7 @@ impl Settings {
             ("worker.run_cpu_s", kept.worker.run_cpu != new.worker.run_cpu),
             ("worker.no_progress_s", kept.worker.no_progress != new.worker.no_progress),
             ("worker.image_bytes", kept.worker.image_bytes != new.worker.image_bytes),
+            ("devices", kept.devices != new.devices),
             ("log.json", kept.log.json != new.log.json),
         ];
         let restart = differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect();

@@ -69,6 +69,7 @@ async fn finish(api: &Api, video: &str, job: &str) {
         ],
         sheets: vec![SheetRow { number: 1, width: 640, height: 270, bytes: 99 }],
         pictures: 2,
+        fallbacks: Vec::new(),
         event: None,
     };
     assert!(api.store.finish(finished).await.unwrap());

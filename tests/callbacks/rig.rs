@@ -175,6 +175,7 @@ impl Rig {
             points: Vec::new(),
             sheets: Vec::new(),
             pictures: 1,
+            fallbacks: Vec::new(),
             event: Some(event),
         };
         assert!(self.store.finish(end).await.expect("finished"));

@@ -1,7 +1,9 @@
 //! Submitting, looking, cancelling, asking again.
 
+use stillframe::model::device::Refusal;
 use stillframe::model::ids::ClaimToken;
-use stillframe::model::job::{FailCode, Failure, Stage};
+use stillframe::model::job::{FailCode, Failure, Fallback, Stage};
+use stillframe::model::media::Backend;
 use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec, SpriteSpec};
 use stillframe::service::store::StoreError;
 use stillframe::service::store::rows::{FinishedJob, JobState, NewJob, SnapshotKind};
@@ -143,15 +145,20 @@ async fn a_job_asked_for_again_starts_anew() {
         points: vec![plain_point(0), plain_point(1)],
         sheets: vec![sheet(1)],
         pictures: 0,
+        fallbacks: vec![Fallback { from: Backend::Cuda, reason: Refusal::Lost, points: 2 }],
         ..finished("j", &ClaimToken::from("t2"))
     };
+    let fallbacks = end.fallbacks.clone();
     assert!(store.finish(end).await.expect("finishes"));
     assert_eq!(store.points(&job_id("j")).await.expect("reads").len(), 2);
+    let job = store.job(None, &job_id("j")).await.expect("reads").expect("is there");
+    assert_eq!(job.fallbacks, fallbacks);
 
     assert!(store.requeue(&job_id("j"), NOW + 9).await.expect("queues again"));
     let job = store.job(None, &job_id("j")).await.expect("reads").expect("is there");
     assert_eq!((job.state, job.attempts, job.failure), (JobState::Queued, 0, None));
     assert_eq!((job.started_ms, job.ended_ms, job.pictures, job.sheets), (None, None, 0, 0));
+    assert_eq!(job.fallbacks, []);
     assert!(store.points(&job_id("j")).await.expect("reads").is_empty());
     assert!(store.sheets(&job_id("j")).await.expect("reads").is_empty());
     fresh.claim_at(ALICE, "v", "t3", NOW + 9).await.expect("claims");

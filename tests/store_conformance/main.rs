@@ -103,6 +103,7 @@ fn finished(id: &str, token: &ClaimToken) -> FinishedJob {
         points: Vec::new(),
         sheets: Vec::new(),
         pictures: 1,
+        fallbacks: Vec::new(),
         event: None,
     }
 }

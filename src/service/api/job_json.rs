@@ -108,7 +108,8 @@ fn truth(job: &Job, points: &[PointRow]) -> Value {
     let tally = Tally::of(&job.spec, points.iter().map(|point| point.status), job.sheets);
     let cancelled = || (job.state == JobState::Cancelled).then(|| json!({ "code": "cancelled" }));
     let failure = job.failure.as_ref().map(result::failure).or_else(cancelled);
-    tally.told(failure, points.iter().map(|point| picture::told(&job.video, &job.id, point)).collect())
+    let pictures = points.iter().map(|point| picture::told(&job.video, &job.id, point)).collect();
+    tally.told(failure, pictures, &job.fallbacks)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::delivery::PlannedPoint;
 use crate::model::ids::{ClaimToken, JobId, VideoId};
-use crate::model::job::Failure;
+use crate::model::job::{Failure, Fallback};
 use crate::model::snapshot::ImageKind;
 use crate::model::spec::Points;
 use crate::service::batch::rest::JobProgress;
@@ -25,6 +25,8 @@ pub struct Kept {
     pub progress: JobProgress,
     pictures: BTreeMap<u32, TempObject>,
     sheets: BTreeMap<u32, TempObject>,
+    /// Devices that gave up on it, in the order of time. One is enough: no other is asked.
+    pub fallbacks: Vec<Fallback>,
     /// The file that all of it was taken from.
     pub identity: Option<FileIdentity>,
 }
@@ -36,6 +38,7 @@ impl Kept {
             progress: JobProgress::new(job.spec.clone()),
             pictures: BTreeMap::new(),
             sheets: BTreeMap::new(),
+            fallbacks: Vec::new(),
             identity: None,
         }
     }
@@ -89,6 +92,7 @@ impl Kept {
             points: points.collect(),
             sheets: sheets.collect(),
             failure,
+            fallbacks: self.fallbacks.clone(),
         }
     }
 }
@@ -122,7 +126,8 @@ impl Partials {
     /// Puts down what a job has, if that is anything.
     pub fn put(&self, video: &VideoId, job: &JobId, kept: Kept) {
         let mut all = self.lock();
-        if kept.progress.planned.is_some() && all.len() < PARTIALS_MAX {
+        let worth = kept.progress.planned.is_some() || !kept.fallbacks.is_empty();
+        if worth && all.len() < PARTIALS_MAX {
             all.insert(job.clone(), (video.clone(), kept));
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::model::event::{Outcome, SnapshotComplete};
 use crate::model::ids::ClaimToken;
-use crate::model::job::{FailCode, Failure, Stage};
+use crate::model::job::{FailCode, Failure, Fallback, Stage};
 use crate::model::naming::{Class, object_key};
 use crate::model::snapshot::{PointStatus, Shown};
 use crate::service::clock::Clock;
@@ -31,6 +31,8 @@ pub struct Decided {
     pub sheets: Vec<DecidedSheet>,
     /// Why the whole job could not be done, if so; what was delivered before counts all the same.
     pub failure: Option<Failure>,
+    /// Devices that gave up on it, in the order of time.
+    pub fallbacks: Vec<Fallback>,
 }
 
 /// One point and what became of it.
@@ -119,6 +121,7 @@ pub async fn finish(
             points: end.points,
             sheets: end.sheets,
             pictures: end.finished.pictures,
+            fallbacks: decided.fallbacks.clone(),
             event,
         })
         .await?;
@@ -268,6 +271,7 @@ fn event(
         outcome,
         points: finished.tally.points,
         sheets_asked: finished.tally.sheets_asked,
+        fallbacks: decided.fallbacks.clone(),
     };
     let body = payload::render(&fact, points, base_url)
         .map_err(|error| PublishError::Render { job: fact.job.0.clone(), reason: error.to_string() })?;

@@ -96,7 +96,7 @@ pub fn render(
         job_id: &event.job.0,
         first: infos.as_ref().and_then(|infos| infos.first()).map(|info| info.series.clone()),
         snapshot_infos: infos,
-        stillframe: tally.told(failed, pictures),
+        stillframe: tally.told(failed, pictures, &event.fallbacks),
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::devices::{self, Devices};
 use super::{
     ApiSettings, CallbackPolicy, CaptureSettings, LogSettings, Settings, SettingsError, WorkerSettings,
 };
@@ -29,6 +30,7 @@ pub struct File {
     pub admin: Admin,
     pub capture: Capture,
     pub worker: Worker,
+    pub devices: Devices,
     pub callbacks: Callbacks,
     pub log: Log,
 }
@@ -241,6 +243,7 @@ impl File {
             admin_listen: admin.unwrap_or(self.admin.listen),
             capture: resolve_capture(&self.capture)?,
             worker: resolve_worker(&self.worker)?,
+            devices: devices::resolve(self.devices)?,
             callbacks: resolve_callbacks(self.callbacks)?,
             log: resolve_log(self.log)?,
         })
@@ -258,6 +261,9 @@ fn typed_like(old: &toml::Value, key: &str, value: &str) -> Result<toml::Value, 
             // The names carry the unit: a list in seconds is a list of numbers.
             let typed = items.map(|item| match key.ends_with("_s") {
                 true => item.parse().map(toml::Value::Float).map_err(|_| format!("{item:?} is no number")),
+                false if key == "cuda" => {
+                    item.parse().map(toml::Value::Integer).map_err(|_| number("list of ordinals"))
+                }
                 false => Ok(toml::Value::String(item.to_owned())),
             });
             toml::Value::Array(typed.collect::<Result<_, _>>()?)
@@ -266,7 +272,7 @@ fn typed_like(old: &toml::Value, key: &str, value: &str) -> Result<toml::Value, 
     })
 }
 
-fn refuse<T>(key: &'static str, reason: impl Into<String>) -> Result<T, SettingsError> {
+pub(super) fn refuse<T>(key: &'static str, reason: impl Into<String>) -> Result<T, SettingsError> {
     Err(SettingsError::Value { key, reason: reason.into() })
 }
 
@@ -277,14 +283,14 @@ fn seconds(key: &'static str, value: f64) -> Result<Duration, SettingsError> {
     Ok(Duration::from_secs_f64(value))
 }
 
-fn positive_seconds(key: &'static str, value: f64) -> Result<Duration, SettingsError> {
+pub(super) fn positive_seconds(key: &'static str, value: f64) -> Result<Duration, SettingsError> {
     match seconds(key, value)? {
         Duration::ZERO => refuse(key, "must be above 0"),
         value => Ok(value),
     }
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(
+pub(super) fn within<T: PartialOrd + std::fmt::Display>(
     key: &'static str,
     value: T,
     range: std::ops::RangeInclusive<T>,

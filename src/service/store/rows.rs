@@ -5,7 +5,7 @@
 use secrecy::SecretString;
 
 use crate::model::ids::{AccountId, ClaimToken, JobId, VideoId};
-use crate::model::job::Failure;
+use crate::model::job::{Failure, Fallback};
 use crate::model::snapshot::{PointStatus, Shown};
 use crate::model::spec::SnapshotSpec;
 
@@ -174,6 +174,8 @@ pub struct Job {
     /// Pictures and sheets on offer once ended.
     pub pictures: u32,
     pub sheets: u32,
+    /// Devices that gave up on it, in the order of time; known once ended.
+    pub fallbacks: Vec<Fallback>,
 }
 
 /// One point of an ended job.
@@ -232,6 +234,7 @@ pub struct FinishedJob {
     pub points: Vec<PointRow>,
     pub sheets: Vec<SheetRow>,
     pub pictures: u32,
+    pub fallbacks: Vec<Fallback>,
     pub event: Option<NewDelivery>,
 }
 

@@ -1,9 +1,9 @@
 //! Shapes of GetJobDetail.
 
 use super::*;
+use crate::model::device::Refusal;
 use crate::model::ids::{AccountId, JobId, VideoId};
-use crate::model::job::Failure;
-use crate::model::job::{FailCode, Stage};
+use crate::model::job::{FailCode, Failure, Fallback, Stage};
 use crate::model::media::Backend;
 use crate::model::snapshot::PointStatus;
 use crate::model::snapshot::Shown;
@@ -26,6 +26,7 @@ fn job(state: JobState, points: Points) -> Job {
         failure: None,
         pictures: 0,
         sheets: 0,
+        fallbacks: Vec::new(),
     }
 }
 
@@ -87,6 +88,20 @@ fn an_ended_job_tells_the_truth() {
              "file": "3b46/snapshots/normal/9f2c-00001.jpg"},
             {"asked_ms": 1500, "status": "past_end"},
             {"asked_ms": 1500, "status": "failed", "reason": "crashed"}]})
+    );
+}
+
+#[test]
+fn devices_that_gave_up_are_told() {
+    let fallbacks = vec![
+        Fallback { from: Backend::Cuda, reason: Refusal::Hang, points: 7 },
+        Fallback { from: Backend::Vaapi, reason: Refusal::NoFrame, points: 1 },
+    ];
+    let job = Job { fallbacks, ..job(JobState::Succeeded, Points::List(vec![1500])) };
+    let shown = &detail(&job, &[row(0, PointStatus::Ok)])["SnapshotJobDetail"];
+    assert_eq!(
+        shown["Stillframe"]["fallbacks"],
+        json!([{"from": "cuda", "reason": "hang", "points": 7}, {"from": "vaapi", "reason": "no_frame", "points": 1}])
     );
 }
 

@@ -27,6 +27,7 @@ fn job(keep_pictures: bool) -> Job {
         failure: None,
         pictures: 0,
         sheets: 0,
+        fallbacks: Vec::new(),
     }
 }
 
@@ -94,6 +95,7 @@ fn decided(keep_pictures: bool, fates: &[Fate], sheets: &[u32]) -> Decided {
         points: points.collect(),
         sheets: sheets.collect(),
         failure: None,
+        fallbacks: Vec::new(),
     }
 }
 

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::job::Stage;
+use crate::model::device::Refusal;
+use crate::model::job::{Fallback, Stage};
 use crate::model::media::Backend;
 use crate::model::snapshot::{Counts, PointStatus, Shown};
 
@@ -21,6 +22,7 @@ fn event(outcome: Outcome) -> SnapshotComplete {
         outcome,
         points: Counts { asked: 13, delivered: 12, past_end: 1, failed: 0 },
         sheets_asked: 0,
+        fallbacks: Vec::new(),
     }
 }
 
@@ -80,6 +82,15 @@ fn a_sprite_job_is_told_in_both_forms() {
     let mut golden: Value = serde_json::from_str(golden).expect("golden");
     golden["Stillframe"] = told();
     assert_eq!(body, golden);
+}
+
+#[test]
+fn devices_that_gave_up_are_told() {
+    let fallback = Fallback { from: Backend::Cuda, reason: Refusal::Copy, points: 3 };
+    let event =
+        SnapshotComplete { fallbacks: vec![fallback], ..event(Outcome::Success { pictures: 12, sheets: 0 }) };
+    let told = &rendered(&event, BASE)["Stillframe"]["fallbacks"];
+    assert_eq!(told, &json!([{"from": "cuda", "reason": "copy", "points": 3}]));
 }
 
 #[test]

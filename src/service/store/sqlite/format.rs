@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::job::{FailCode, Failure, Stage};
+use crate::model::device::Refusal;
+use crate::model::job::{FailCode, Failure, Fallback, Stage};
 use crate::model::media::Backend;
 use crate::model::spec::{AskedSize, FrameType, Points, SnapshotSpec, SpriteSpec};
 
@@ -149,7 +150,38 @@ pub(super) fn failure_of(code: &str, stage: &str, text: String) -> Failure {
 
 /// The inverse of `Backend::name`.
 pub(super) fn backend_of(word: &str) -> Option<Backend> {
-    [Backend::Cpu, Backend::Cuda, Backend::Vaapi].into_iter().find(|backend| backend.name() == word)
+    Backend::parse(word)
+}
+
+#[derive(Serialize, Deserialize)]
+struct FallbackRow<'a> {
+    from: &'a str,
+    reason: &'a str,
+    points: u32,
+}
+
+/// The text of `jobs.fallbacks`; none where no device gave up.
+pub(super) fn fallbacks_text(fallbacks: &[Fallback]) -> Option<String> {
+    let row = |fallback: &Fallback| FallbackRow {
+        from: fallback.from.name(),
+        reason: fallback.reason.name(),
+        points: fallback.points,
+    };
+    // Words and numbers always are JSON.
+    let text = || serde_json::to_string(&fallbacks.iter().map(row).collect::<Vec<_>>()).ok();
+    if fallbacks.is_empty() { None } else { text() }
+}
+
+/// The fallbacks behind a text of `jobs.fallbacks`. What a newer release has other words for is passed over: it is
+/// no reason to lose sight of the job.
+pub(super) fn fallbacks_of(text: Option<&str>) -> Vec<Fallback> {
+    let rows: Vec<FallbackRow<'_>> =
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let known = rows.into_iter().filter_map(|row| {
+        let (from, reason) = (Backend::parse(row.from)?, Refusal::parse(row.reason)?);
+        Some(Fallback { from, reason, points: row.points })
+    });
+    known.collect()
 }
 
 /// Sixteen bytes as lower-case hex.
@@ -250,5 +282,19 @@ mod tests {
             }
         }
         assert_eq!(failure_of("melted", "orbit", "kept".to_owned()).code, FailCode::Internal);
+    }
+
+    #[test]
+    fn fallbacks_come_back_and_unknown_words_are_passed_over() {
+        let all: Vec<Fallback> = [Backend::Cuda, Backend::Vaapi]
+            .into_iter()
+            .flat_map(|from| Refusal::ALL.map(|reason| Fallback { from, reason, points: u32::MAX }))
+            .collect();
+        assert_eq!(fallbacks_of(fallbacks_text(&all).as_deref()), all);
+        assert_eq!(fallbacks_text(&[]), None);
+        let mixed = r#"[{"from":"tpu","reason":"copy","points":1},{"from":"cuda","reason":"hang","points":2,"new":0}]"#;
+        let known = Fallback { from: Backend::Cuda, reason: Refusal::Hang, points: 2 };
+        assert_eq!(fallbacks_of(Some(mixed)), [known]);
+        assert_eq!(fallbacks_of(None), []);
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
 use super::errors::{OpError, store_error, unreadable};
-use super::format::{failure_of, json_list, spec_of, spec_text};
+use super::format::{failure_of, fallbacks_of, json_list, spec_of, spec_text};
 use super::writer::Statements;
 use crate::model::ids::{AccountId, JobId, VideoId};
 use crate::service::store::StoreError;
@@ -104,7 +104,8 @@ impl Sqlite {
                     let seq: Option<i64> = sqlx::query_scalar(
                         "/* requeue */ UPDATE jobs
                          SET state = 'queued', attempts = 0, due_ms = 0, started_ms = NULL, ended_ms = NULL,
-                             fail_code = NULL, fail_stage = NULL, fail_text = NULL, pictures = 0, sheets = 0
+                             fail_code = NULL, fail_stage = NULL, fail_text = NULL, pictures = 0, sheets = 0,
+                             fallbacks = NULL
                          WHERE id = ? AND state IN ('failed', 'cancelled') RETURNING seq",
                     )
                     .bind(id.0)
@@ -194,5 +195,6 @@ pub(super) fn job_of(row: &SqliteRow) -> Result<Job, OpError> {
         failure,
         pictures: row.try_get("pictures")?,
         sheets: row.try_get("sheets")?,
+        fallbacks: fallbacks_of(row.try_get("fallbacks")?),
     })
 }

@@ -29,7 +29,8 @@ const WAL_BYTES: &str = "67108864";
 const APPLICATION_ID: i64 = 0x5346_7374;
 
 /// Every migration; the schema's version is their number.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_fallbacks.sql")];
 
 impl Sqlite {
     /// Opens or creates the file.

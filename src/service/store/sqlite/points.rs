@@ -10,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
 use super::errors::{OpError, store_error, unreadable};
-use super::format::{backend_of, hex, json_list, unhex};
+use super::format::{backend_of, fallbacks_text, hex, json_list, unhex};
 use super::outbox::insert_delivery;
 use super::writer::Statements;
 use crate::model::ids::JobId;
@@ -96,7 +96,7 @@ async fn end_job(
         "/* end_job */ UPDATE jobs
          SET state = CASE WHEN ?1 IS NULL THEN 'succeeded' ELSE 'failed' END,
              claim_token = NULL, incarnation = NULL, ended_ms = ?4,
-             fail_code = ?1, fail_stage = ?2, fail_text = ?3, pictures = ?5, sheets = ?6
+             fail_code = ?1, fail_stage = ?2, fail_text = ?3, pictures = ?5, sheets = ?6, fallbacks = ?9
          WHERE id = ?7 AND claim_token = ?8 AND state = 'running' RETURNING seq",
     )
     .bind(failure.map(|(code, _, _)| code))
@@ -107,6 +107,7 @@ async fn end_job(
     .bind(sheets)
     .bind(&job.id.0)
     .bind(&job.token.0)
+    .bind(fallbacks_text(&job.fallbacks))
     .fetch_optional(connection)
     .await?;
     Ok(seq)

@@ -80,6 +80,32 @@ async fn a_newer_schema_is_refused_untouched() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_first_schema_is_brought_up_to_date_and_keeps_its_rows() {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let path = folder.path().join("stillframe.db");
+    std::fs::write(&path, b"").expect("writes");
+    let mut old = beside(&path).await;
+    old.execute(include_str!("../migrations/0001_init.sql")).await.expect("creates");
+    old.execute(
+        "INSERT INTO videos (id, account, title, file_url, path, size, status, created_ms, modified_ms)
+             VALUES ('v', 1, '', 'file:///a', '/a', 1, 'normal', 1, 1);
+         INSERT INTO jobs (id, account, video, spec, request_id, state, attempts, due_ms, created_ms, pictures, sheets)
+             VALUES ('j', 1, 'v', '{\"points\":{\"kind\":\"none\"},\"quality\":85}', 'r', 'queued', 0, 0, 1, 0, 0);
+         PRAGMA application_id = 0x53467374; PRAGMA user_version = 1",
+    )
+    .await
+    .expect("fills");
+    old.close().await.expect("closes");
+    let store = Sqlite::open(&path).await.expect("opens");
+    let job = store.job(None, &"j".into()).await.expect("reads").expect("is there");
+    assert_eq!((job.request_id.as_str(), job.fallbacks), ("r", Vec::new()));
+    assert_eq!(
+        ask(&store, "SELECT user_version FROM pragma_user_version".to_owned()).await.expect("asks"),
+        2
+    );
+}
+
+#[tokio::test]
 async fn files_of_others_are_refused_untouched() {
     let folder = tempfile::tempdir().expect("a temp folder");
     let foreign = folder.path().join("foreign.db");
