@@ -31,8 +31,8 @@ fn pictures_of_the_device_are_held_against_the_cpus() {
     let report = check(&clip, &fake, &["--points", "6"], 0);
     assert!(report.contains("costs.mp4 | cuda | 8 | 8 | 0 |"), "{report}");
     assert!(report.contains("What cuda:0 costs") && report.contains("0 wrong; 8 pictures"), "{report}");
-    // Behind the built-in clip's sixteen pictures: the first of the job.
-    fake.control(&["DecodePicture@18=wrong"]);
+    // The built-in clip's sixteen pictures of two planes are right, nothing is behind them.
+    fake.control(&["Memcpy2DAsync@33+=wrong"]);
     let report = check(&clip, &fake, &["--points", "6"], 1);
     assert!(report.contains("frame_md5 is"), "{report}");
 }
