@@ -133,7 +133,7 @@ impl<'e> Road<'e> {
         run: SeekRun,
         packets: &mut dyn Packets,
     ) -> Result<(), Halt> {
-        if self.decoder.is_dirty() && !follows_without_a_flush(&run) {
+        if self.decoder.is_dirty() && !follows_without_a_flush(self.stretches.back(), &run) {
             self.empty(scope, hall)?;
             self.decoder.reset();
         }
@@ -284,11 +284,16 @@ impl<'e> Stretch<'e> {
     }
 }
 
-/// Does the run begin so that whatever is still inside comes out unharmed in front of it?
-fn follows_without_a_flush(run: &SeekRun) -> bool {
+/// Does `run` begin so that whatever of the stretch `before` is still inside comes out unharmed in front of it? Where
+/// pictures change their format a decoder lets some go.
+fn follows_without_a_flush(before: Option<&Stretch<'_>>, run: &SeekRun) -> bool {
     run.start == Start::Clean
-        && match &run.heads[0].coded {
-            Coded::Hevc(picture) => !picture.discards,
+        && match (&run.heads[0].coded, before.map(|before| &before.run.heads[0].coded)) {
+            (Coded::Hevc(picture), _) => !picture.discards && !picture.brings_sets,
+            (Coded::H264(picture), Some(Coded::H264(before))) => {
+                !picture.discards && picture.sequence == before.sequence
+            }
+            (Coded::H264(picture), _) => !picture.discards,
             _ => true,
         }
 }

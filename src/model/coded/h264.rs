@@ -10,6 +10,8 @@ pub struct H264Picture {
     /// Its sequence parameter set.
     pub sequence: Arc<H264Sequence>,
     pub idr: bool,
+    /// What waits to be shown is to be thrown away (no_output_of_prior_pics_flag).
+    pub discards: bool,
     /// nal_ref_idc is not 0: others may refer to it.
     pub reference: bool,
     /// The packet brings parameter sets unlike those before: without it what follows is misread.

@@ -199,6 +199,7 @@ impl Parser {
         Ok(H264Picture {
             sequence,
             idr,
+            discards: header.dec_ref_pic_marking.no_output_of_prior_pics_flag,
             reference: first >> 5 & 3 != 0,
             brings_sets: false,
             frame_num: i32::from(header.frame_num),

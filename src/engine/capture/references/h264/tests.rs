@@ -83,6 +83,7 @@ fn stream(dice: &[u32], references_max: i32, bits: u32, long_too: bool, temporal
         let picture = H264Picture {
             sequence: Arc::clone(&sequence),
             idr,
+            discards: false,
             reference,
             brings_sets: false,
             frame_num,
