@@ -143,7 +143,8 @@ pub fn survey(
             ledger: &ledger,
             grant,
         };
-        let mut walker = Walker { reader: &mut medium.reader, hall, waiting: None, survey: Some(&mut survey) };
+        let mut walker =
+            Walker { reader: &mut medium.reader, hall, waiting: None, survey: Some(&mut survey) };
         rayon::in_place_scope(|scope| walker.walk(scope))?;
         walker.tell();
     }

@@ -99,7 +99,8 @@ pub fn admit<'o>(coding: &Coding, offer: &'o [DeviceRow]) -> Result<&'o DeviceRo
     if offer.is_empty() {
         return Err(Why::NoDevice);
     }
-    let codec = DeviceCodec::parse(&coding.codec).filter(|codec| offer.iter().any(|r| r.class.codec == *codec));
+    let codec =
+        DeviceCodec::parse(&coding.codec).filter(|codec| offer.iter().any(|r| r.class.codec == *codec));
     let codec = codec.ok_or(Why::Codec)?;
     if !is_profile_known(codec, coding.profile) || coding.depth == 0 {
         return Err(Why::Profile);
@@ -319,7 +320,6 @@ impl Estimate {
         }
     }
 }
-
 
 #[cfg(test)]
 #[path = "backend_tests.rs"]
