@@ -2,13 +2,13 @@
 //! whole.
 
 use super::*;
-use stillframe::model::device::{CodecClass, DeviceCodec, DeviceRow};
+use stillframe::model::device::{CodecClass, DeviceRow};
 use stillframe::model::job::Stats;
 use stillframe::model::snapshot::{EncodedImage, PointKey, Shown};
 
 /// All that a walk says, less what it costs.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
+pub struct Said {
     planned: usize,
     runs: usize,
     shown: BTreeMap<PointKey, Shown>,
@@ -42,13 +42,13 @@ impl Deliver for Scribe {
 }
 
 /// Six closed groups of 100 small pictures with so much noise that each is worth half a 1080p one.
-fn noise() -> PathBuf {
+pub fn noise() -> PathBuf {
     let source = "testsrc2=size=640x360:rate=25:duration=24,noise=alls=12:allf=t";
     let coding = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "28", "-g", "100", "-pix_fmt", "yuv420p"];
     clips::clip("noise.mp4", &[&["-f", "lavfi", "-i", source][..], &coding].concat())
 }
 
-fn row(codec: DeviceCodec) -> DeviceRow {
+pub fn row(codec: DeviceCodec) -> DeviceRow {
     DeviceRow {
         class: CodecClass { codec, depth: 8 },
         width_min: 48,
@@ -61,11 +61,11 @@ fn row(codec: DeviceCodec) -> DeviceRow {
 }
 
 /// The last picture of each of the first `groups`.
-fn ends(groups: i64) -> Vec<i64> {
+pub fn ends(groups: i64) -> Vec<i64> {
     (1..=groups).map(|group| group * 4_000 - 30).collect()
 }
 
-fn walk(clip: &Path, times: &[i64], offer: &[DeviceRow], threads: u32) -> (Ended, Stats, Said) {
+pub fn walk(clip: &Path, times: &[i64], offer: &[DeviceRow], threads: u32) -> (Ended, Stats, Said) {
     warm_up();
     let mut batch = batch(times);
     batch.jobs[0].spec.frame_md5 = true;

@@ -89,9 +89,9 @@ fn the_nearest_of_several_devices_tells_why() {
     let few = DeviceRow { macroblocks_max: 8_159, ..row(DeviceCodec::H264, 8) };
     let broken = DeviceRow { proven: Some(false), ..row(DeviceCodec::H264, 8) };
     let good = DeviceRow { proven: Some(true), ..row(DeviceCodec::H264, 8) };
-    let admitted = |offer: &[DeviceRow]| admit(&h264(), offer).map(Clone::clone);
+    let admitted = |offer: &[DeviceRow]| admit(&h264(), offer).cloned();
     assert_eq!(admitted(&[]), Err(Why::NoDevice));
-    assert_eq!(admitted(&[small.clone()]), Err(Why::TooLarge));
+    assert_eq!(admitted(std::slice::from_ref(&small)), Err(Why::TooLarge));
     // 120 x 68 = 8,160.
     assert_eq!(admitted(&[few.clone(), small.clone()]), Err(Why::TooManyMacroblocks));
     assert_eq!(admitted(&[DeviceRow { macroblocks_max: 8_160, ..few.clone() }]).map(|_| ()), Ok(()));
