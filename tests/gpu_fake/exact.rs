@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use stillframe::model::device::{CodecClass, DeviceCodec};
 
 use crate::child::{child, on_cpu, on_device};
+use crate::common;
 use crate::common::clips;
 use crate::common::fake::cuda::{self, FakeCuda};
 use crate::common::judge::{Dice, product_view};
@@ -19,7 +20,7 @@ pub fn proof(class: CodecClass) -> PathBuf {
 
 pub const H264: CodecClass = CodecClass { codec: DeviceCodec::H264, depth: 8 };
 
-pub fn class(codec: DeviceCodec, depth: u8) -> CodecClass {
+pub const fn class(codec: DeviceCodec, depth: u8) -> CodecClass {
     CodecClass { codec, depth }
 }
 
@@ -133,6 +134,47 @@ pub fn the_others() {
     is_exact(class(DeviceCodec::Mpeg4, 8), &clip, &[]);
 }
 
-pub fn footage() {}
+/// Footage, as much of it as is decoded, and what the double must be told.
+const FOOTAGE: &[(&str, CodecClass, &str, &[&str])] = &[
+    ("av1_960x540_gop100.mp4", class(DeviceCodec::Av1, 8), "3", &["caps.codec=+av1"]),
+    ("av1_hdr10_1080p60_mdcv.mp4", class(DeviceCodec::Av1, 10), "0.4", &["caps.codec=+av1-10"]),
+    ("bbb_h264_720p_1gop.mp4", H264, "1", &[]),
+    ("bbb_h264_bpyramid_3b_sar.mp4", H264, "2", &[]),
+    ("bbb_h264_nonref_3b.mp4", H264, "2", &[]),
+    ("bbb_mpeg2_1080p24.ts", class(DeviceCodec::Mpeg2, 8), "1", &[]),
+    ("bbb_vp9_sar.mp4", class(DeviceCodec::Vp9, 8), "2", &[]),
+    ("camera_h264_1080i_mts_a7m3.mts", H264, "0.5", &[]),
+    ("cctv_h264_768x432_gop10.mp4", H264, "2", &[]),
+    ("decord_pancake.mkv", H264, "4", &[]),
+    ("h264_edts.mp4", H264, "2", &[]),
+    ("h264_nasa_two_streams.mp4", H264, "4", &[]),
+    ("h264_start_852ms.mp4", H264, "3", &[]),
+    ("hevc_1080p30_10s.mp4", class(DeviceCodec::Hevc, 8), "1", &[]),
+    ("long_h264_1080p_6min_lowrate.mp4", H264, "1", &[]),
+    ("phone_h264_1080p30_android.mp4", H264, "1", &[]),
+    ("phone_h264_360p_rot90_gps.mov", H264, "2", &[]),
+    ("phone_h264_720p_vfr_ducks.mp4", H264, "2", &[]),
+    ("phone_hevc10_dolbyvision84_rot90.mov", class(DeviceCodec::Hevc, 10), "1", &[]),
+    ("phone_hevc10_hdr10_vfr.mp4", class(DeviceCodec::Hevc, 10), "1", &[]),
+    ("phone_hevc10_hlg_editlist_rot90.mp4", class(DeviceCodec::Hevc, 10), "1", &[]),
+    ("recorder_vp9_noduration.webm", class(DeviceCodec::Vp9, 8), "2", &[]),
+    ("screencast_h264_vfr_1080p.mkv", H264, "1", &[]),
+    ("ts_hevc_1080p24.ts", class(DeviceCodec::Hevc, 8), "1", &[]),
+    ("ts_missing_key_flags_720p60.ts", H264, "1", &[]),
+];
+
+pub fn footage() {
+    let mut failed = Vec::new();
+    for (name, class, seconds, settings) in FOOTAGE {
+        let Some(whole) = common::footage(name) else { return };
+        let cut = ["-i", whole.to_str().unwrap(), "-t", seconds, "-map", "0:v:0", "-c", "copy"];
+        let clip = clips::clip(&format!("device_{name}"), &cut);
+        if std::panic::catch_unwind(|| is_exact(*class, &clip, settings)).is_err() {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
 pub fn what_does_not_fit_is_refused_before_it_is_decoded() {}
 pub fn clean_runs_keep_their_decoder() {}

@@ -28,7 +28,12 @@ struct Kind {
 const UNKNOWN: Kind = Kind { profile: PROFILE_UNKNOWN, depth: 0, chroma: None };
 
 /// Of a stream of `width` x `height` pixels. `first` is its first packet, where it was read already.
-pub fn of_stream(parameters: &Parameters, extradata: &[u8], first: Option<&[u8]>, size: (u32, u32)) -> Coding {
+pub fn of_stream(
+    parameters: &Parameters,
+    extradata: &[u8],
+    first: Option<&[u8]>,
+    size: (u32, u32),
+) -> Coding {
     let id = parameters.id();
     let seen = looked_into(parameters);
     let told = match id {
@@ -96,7 +101,11 @@ fn h264(extradata: &[u8]) -> Kind {
     if bits.is_over() {
         return UNKNOWN;
     }
-    Kind { profile: number, depth: u8::try_from(depth).unwrap_or(0).saturating_add(8), chroma: chroma_of(chroma) }
+    Kind {
+        profile: number,
+        depth: u8::try_from(depth).unwrap_or(0).saturating_add(8),
+        chroma: chroma_of(chroma),
+    }
 }
 
 /// An hvcC record (ISO/IEC 14496-15, 8.3.3.1).
@@ -163,11 +172,16 @@ mod tests {
 
     #[test]
     fn h264_tells_by_its_first_sequence_set() {
-        let avcc = |sps: &[u8]| [&[1, sps[1], sps[2], sps[3], 0xff, 0xe1, 0, sps.len() as u8][..], sps, &[0]].concat();
+        let avcc = |sps: &[u8]| {
+            [&[1, sps[1], sps[2], sps[3], 0xff, 0xe1, 0, sps.len() as u8][..], sps, &[0]].concat()
+        };
         // High, id 0, chroma 1, both depths 8: 1 010 1 1 0...
         assert_eq!(h264(&avcc(&[0x67, 100, 0, 40, 0b1010_1100, 0, 0x80])), kind(100, 8, Some((1, 1))));
         // High 10, chroma 1, depth 10 (golomb 2: 011).
-        assert_eq!(h264(&avcc(&[0x67, 110, 0, 40, 0b1010_0110, 0b1100_0000, 0x80])), kind(110, 10, Some((1, 1))));
+        assert_eq!(
+            h264(&avcc(&[0x67, 110, 0, 40, 0b1010_0110, 0b1100_0000, 0x80])),
+            kind(110, 10, Some((1, 1)))
+        );
         // High 4:2:2 (golomb 2), depth 8.
         assert_eq!(h264(&avcc(&[0x67, 122, 0, 40, 0b1011_1100, 0, 0x80])), kind(122, 8, Some((1, 0))));
         assert_eq!(h264(&avcc(&[0x67, 66, 0x40, 30, 0x80])), kind(578, 8, Some((1, 1))));
