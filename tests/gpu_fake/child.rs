@@ -123,7 +123,8 @@ fn walk(clip: &Path, times: &[i64], done: &[u32], run: Run<'_>) -> Value {
     })
 }
 
-fn read(told: &Value) -> Walked {
+/// What a child told of one walk.
+pub fn read(told: &Value) -> Walked {
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let number = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
     let (mut pictures, mut twice) = (BTreeMap::new(), Vec::new());
@@ -183,24 +184,33 @@ pub fn main(args: &[String]) -> ExitCode {
     let told = match Device::open(&id) {
         Err((reason, text)) => json!({ "refused": [reason.name(), text] }),
         Ok(mut device) => {
-            let walks: Vec<Value> = args
-                .chunks_exact(2)
-                .map(|pair| {
-                    let times: Vec<i64> = pair[1].split(',').map(|ms| ms.parse().unwrap()).collect();
-                    walk(Path::new(&pair[0]), &times, &[], &mut |batch, source, grant, out| {
-                        device.run(batch, source, grant, out)
-                    })
-                })
-                .collect();
+            let mut one = |pair: &[String]| {
+                let times: Vec<i64> = pair[1].split(',').map(|ms| ms.parse().unwrap()).collect();
+                let run: Run<'_> = &mut |batch, source, grant, out| device.run(batch, source, grant, out);
+                walk(Path::new(&pair[0]), &times, &[], run)
+            };
+            let mut pairs = args.chunks_exact(2);
+            // The first one opens what stays open: the driver's libraries, the terminal's zone.
+            let first = pairs.next().map(&mut one);
+            let before = descriptors();
+            let walks: Vec<Value> = first.into_iter().chain(pairs.map(&mut one)).collect();
+            let after = descriptors();
             let facts = device.facts();
             let row = |row: &stillframe::model::device::DeviceRow| {
                 let most = [row.width_max, row.height_max, row.macroblocks_max];
                 json!({ "class": row.class.to_string(), "max": most, "proven": row.proven })
             };
             let rows: Vec<Value> = facts.rows.iter().map(row).collect();
-            json!({ "model": facts.model, "rows": rows, "walks": walks })
+            json!({
+                "model": facts.model, "rows": rows, "walks": walks,
+                "descriptors_before": before, "descriptors_after": after,
+            })
         }
     };
     println!("{told}");
     ExitCode::SUCCESS
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("the process's descriptors").count()
 }

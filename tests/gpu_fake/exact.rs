@@ -37,7 +37,7 @@ pub fn knowing(class: CodecClass, clip: &Path) -> FakeCuda {
 }
 
 /// So many instants, each some time of the clip, the first and the last among them.
-fn instants(clip: &Path, count: usize) -> Vec<i64> {
+pub fn instants(clip: &Path, count: usize) -> Vec<i64> {
     let end = product_view(clip)["duration_ms"].as_i64().expect("a duration");
     let mut dice = Dice::new(&clip.file_name().unwrap().to_string_lossy());
     let mut times = vec![0, end - 1];
@@ -176,5 +176,53 @@ pub fn footage() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-pub fn what_does_not_fit_is_refused_before_it_is_decoded() {}
-pub fn clean_runs_keep_their_decoder() {}
+pub fn what_does_not_fit_is_refused_before_it_is_decoded() {
+    let x264 = |name: &str, more: &str| made(name, &format!("-c:v libx264 -g 10 {more}"));
+    let odd = "-vf scale=161:131 -pix_fmt yuv420p -c:v libvpx-vp9 -cpu-used 8 -g 10";
+    let refused: [(PathBuf, &[&str], &str, &str); 9] = [
+        (x264("device_ten.mkv", "-pix_fmt yuv420p10le"), &[], "unsupported", "profile"),
+        (x264("device_422.mkv", "-pix_fmt yuv422p"), &[], "unsupported", "profile"),
+        (made("device_odd.webm", odd), &[], "unsupported", "odd"),
+        (x264("device_plain.mp4", "-pix_fmt yuv420p"), &["caps.max=319x4096"], "unsupported", "large"),
+        (x264("device_plain.mp4", "-pix_fmt yuv420p"), &["caps.codec=-h264"], "unsupported", "codec"),
+        (made("device_av1.mp4", "-c:v libsvtav1 -preset 10 -g 15 -pix_fmt yuv420p"), &[], "unsupported", "codec"),
+        (made("device_vvc.mov", "-c:v prores"), &[], "unsupported", "codec"),
+        (x264("device_plain.avi", "-pix_fmt yuv420p -bf 2"), &[], "linear", "first packet"),
+        (
+            x264("device_refresh.mp4", "-pix_fmt yuv420p -x264-params intra-refresh=1:keyint=10"),
+            &[],
+            "unsupported",
+            "recovery",
+        ),
+    ];
+    for (clip, settings, reason, word) in refused {
+        let fake = cuda::fake_cuda();
+        fake.knows(&proof(H264));
+        fake.control(settings);
+        let walked = on_device(&fake, &[(&clip, &[1500])]).expect("a device").remove(0);
+        let name = format!("{}: {walked:?}", clip.display());
+        assert_eq!(walked.ended, reason, "{name}");
+        assert!(walked.text.contains(word), "{name}");
+        assert!(walked.pictures.is_empty() && walked.failed.is_empty() && walked.frames_decoded == 0, "{name}");
+        // Where only the plan tells, the kind was proved before.
+        let decoders = fake.calls("CreateDecoder");
+        assert_eq!(decoders, usize::from(matches!(word, "first packet" | "recovery")), "{name}");
+        fake.assert_nothing_left();
+    }
+}
+
+pub fn clean_runs_keep_their_decoder() {
+    let times: Vec<i64> = (0..10).map(|n| n * 200 + 100).collect();
+    let decoders = |clip: &Path, settings: &[&str]| {
+        let fake = knowing(H264, clip);
+        fake.control(settings);
+        let walked = on_device(&fake, &[(clip, &times)]).expect("a device").remove(0);
+        assert_eq!((walked.ended.as_str(), walked.pictures.len()), ("done", times.len()), "{walked:?}");
+        // One is made for the proof.
+        fake.calls("CreateDecoder") - 1
+    };
+    assert_eq!(decoders(&crate::faults::grouped(), &[]), 1);
+    let open = "-c:v libx264 -pix_fmt yuv420p -x264-params keyint=10:open-gop=1:bframes=3:scenecut=0";
+    // FFmpeg makes a new one after each flush.
+    assert_eq!(decoders(&made("device_open.mp4", open), &["strict=0"]), 5);
+}
