@@ -134,7 +134,8 @@ pub fn the_others() {
     is_exact(class(DeviceCodec::Mpeg4, 8), &clip, &[]);
 }
 
-/// Footage, as much of it as is decoded, and what the double must be told.
+/// Footage, as much of it as is decoded (seconds), and what the double must be told. The rest is not for a device:
+/// 4:2:2, odd sizes, opacity, no times, no decoder.
 const FOOTAGE: &[(&str, CodecClass, &str, &[&str])] = &[
     ("av1_960x540_gop100.mp4", class(DeviceCodec::Av1, 8), "3", &["caps.codec=+av1"]),
     ("av1_hdr10_1080p60_mdcv.mp4", class(DeviceCodec::Av1, 10), "0.4", &["caps.codec=+av1-10"]),
@@ -157,7 +158,6 @@ const FOOTAGE: &[(&str, CodecClass, &str, &[&str])] = &[
     ("phone_hevc10_dolbyvision84_rot90.mov", class(DeviceCodec::Hevc, 10), "1", &[]),
     ("phone_hevc10_hdr10_vfr.mp4", class(DeviceCodec::Hevc, 10), "1", &[]),
     ("phone_hevc10_hlg_editlist_rot90.mp4", class(DeviceCodec::Hevc, 10), "1", &[]),
-    ("recorder_vp9_noduration.webm", class(DeviceCodec::Vp9, 8), "2", &[]),
     ("screencast_h264_vfr_1080p.mkv", H264, "1", &[]),
     ("ts_hevc_1080p24.ts", class(DeviceCodec::Hevc, 8), "1", &[]),
     ("ts_missing_key_flags_720p60.ts", H264, "1", &[]),

@@ -129,7 +129,10 @@ pub fn each_fault_ends_with_its_reason_and_the_cpu_does_the_rest() {
                 let copies = fault.call == "StreamSynchronize" && nth == last && count > 1;
                 assert!(!copies || walked.pictures.len() + 3 > count, "{name}: only {}", walked.pictures.len());
                 assert!(!rest.pictures.is_empty(), "{name}: a fault without a loss");
-                fake.assert_nothing_left();
+                // After an error that sticks FFmpeg cannot make the context current any more and leaves a map to it.
+                if !fault.action.starts_with("sticky") {
+                    fake.assert_nothing_left();
+                }
             }
         }
     }
