@@ -3,7 +3,7 @@
 //! Owns the open device and what was proved on it. Never decodes in software: what the device does not do ends the walk
 //! as refused, and is the CPU's.
 
-use super::capture::backend;
+use super::capture::backend::{self, Why};
 use super::decode::Decoders;
 use super::develop::Develop;
 use super::guard::guarded;
@@ -140,9 +140,10 @@ impl Device {
 
     /// A decoder for the stream, if this device is for streams of its kind.
     fn decoder(&mut self, medium: &Medium) -> Result<DeviceDecoder, Trouble> {
-        let refusal = |text| Trouble::new(Refusal::Unsupported, text);
-        let row = backend::admit(&medium.coding, &self.facts.rows)
-            .map_err(|why| refusal(format!("not for this device: {}", why.name())))?;
+        let row = backend::admit(&medium.coding, &self.facts.rows).map_err(|why| {
+            let reason = if why == Why::Unproven { Refusal::Unproven } else { Refusal::Unsupported };
+            Trouble::new(reason, format!("not for this device: {}", why.name()))
+        })?;
         let class = row.class;
         if !medium.reader.can_plan() {
             return Err(Trouble::new(Refusal::Linear, "the stream must be walked from its first packet"));
