@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
+use super::roads::Tally;
 use super::{Global, exit, points, report, say};
 use crate::engine::media::source::warm_up;
 use crate::model::delivery::{Deliver, Gone, Message};
@@ -93,7 +94,7 @@ fn measure(args: &Args, file: &std::path::Path) -> Result<(Stats, u64), String> 
 
 fn print(args: &Args, file: &std::path::Path, stats: &Stats, images: u64) {
     if args.json {
-        let stats = report::stats(stats, 1);
+        let stats = report::stats(&Tally::of_cpu(*stats));
         say!("{}", json!({"file": file.display().to_string(), "pictures": images, "stats": stats}));
         return;
     }

@@ -1,23 +1,27 @@
 //! `stillframe grab`: one job from the command line, with the daemon's engine, in this process.
 //!
-//! Owns the files that it writes and the report about them. Never starts a daemon or touches a store.
+//! Owns the flags and the report. Never starts a daemon or touches a store.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::album::{Album, Pages, Written};
+use super::device::{self, Chosen};
 use super::points::{PictureArgs, PointArgs};
-use super::{Global, exit, points, report, say};
+use super::roads::{Roads, Tally};
+use super::{Global, common, exit, points, report, say};
 use crate::engine::ledger::SentPacket;
 use crate::engine::media::source::warm_up;
-use crate::engine::run::{Manner, run_in};
-use crate::model::delivery::{Deliver, Gone, Message, Planned};
-use crate::model::job::{Ended, FailCode, Failure, Grant, Stage, Stats};
-use crate::model::snapshot::{Counts, EncodedImage, ImageKind, PointStatus, Shown};
+use crate::engine::run::Manner;
+use crate::model::delivery::Planned;
+use crate::model::device::Refusal;
+use crate::model::job::{Ended, FailCode, Failure, Grant, Source, Stage};
+use crate::model::snapshot::{Counts, ImageKind, PointStatus, Shown};
+use crate::service::settings::{Choice, DeviceSettings};
+use crate::worker::devices::find::find;
 
 /// Pictures in the making may hold this much.
 const GRAB_BYTES: u64 = 256 << 20;
@@ -30,9 +34,12 @@ pub struct Args {
     pub points: PointArgs,
     #[command(flatten)]
     pub pictures: PictureArgs,
-    /// Where to decode
-    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
-    pub backend: BackendArg,
+    /// Where to decode; default: auto, a device where one is there and worth its start
+    #[arg(long, value_enum)]
+    pub backend: Option<BackendArg>,
+    /// One device of several: a number for CUDA, a render node for VAAPI
+    #[arg(long, value_name = "ID")]
+    pub device: Option<String>,
     /// Decoding threads; default: the cores, as far as there are points for them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: Option<u32>,
@@ -56,30 +63,60 @@ pub enum BackendArg {
     Vaapi,
 }
 
-/// Runs the command; returns its exit code.
-pub fn run(_global: &Global, args: Args) -> u8 {
-    if matches!(args.backend, BackendArg::Cuda | BackendArg::Vaapi) {
-        say::complain("this build decodes on the CPU only; use --backend auto or cpu");
-        return exit::FAULT;
+impl From<BackendArg> for Choice {
+    fn from(backend: BackendArg) -> Choice {
+        match backend {
+            BackendArg::Auto => Choice::Auto,
+            BackendArg::Cpu => Choice::Cpu,
+            BackendArg::Cuda => Choice::Cuda,
+            BackendArg::Vaapi => Choice::Vaapi,
+        }
     }
-    let batch = match args.points.batch(Some(&args.pictures)) {
+}
+
+/// Runs the command; returns its exit code.
+pub fn run(global: &Global, args: Args) -> u8 {
+    let mut batch = match args.points.batch(Some(&args.pictures)) {
         Ok(batch) => batch,
         Err(text) => {
             say::complain(text);
             return exit::USAGE;
         }
     };
-    let source = match points::open(&args.file) {
-        Ok(source) => source,
+    let (chosen, settings) = match devices(global, &args) {
+        Ok(chosen) => chosen,
+        Err(code) => return code,
+    };
+    let video = match points::open(&args.file) {
+        Ok(Source::Fd(video)) => video,
         Err(failure) => return fault(&args, &failure),
     };
     warm_up();
+    // What a device's decoder is given is not told.
+    if !args.sent {
+        batch.offer = device::offer(&chosen.devices);
+    }
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let threads = args.threads.unwrap_or_else(|| args.points.most().clamp(1, cores.min(16)));
-    let album = Album::new(&args.out, !args.json && std::io::stderr().is_terminal());
-    let grant = Grant { threads, bytes: GRAB_BYTES };
     let manner = Manner { frame_threads: args.threads.unwrap_or(1), sent: args.sent.then(Mutex::default) };
-    let (ended, stats) = run_in(&manner, &batch, source, grant, &album);
+    let album = Album::new(&args.out, !args.json && std::io::stderr().is_terminal());
+    let roads = Roads {
+        file: &args.file,
+        batch,
+        video,
+        grant: Grant { threads, bytes: GRAB_BYTES },
+        manner: &manner,
+        album: &album,
+        chosen,
+        settings,
+    };
+    let (ended, tally) = match roads.walk() {
+        Ok(walked) => walked,
+        Err((reason, text)) => {
+            album.close();
+            return no_device(&args, reason, &text);
+        }
+    };
     let mut pages = album.close();
     if let Ended::Failed(failure) = &ended {
         pages.ended.get_or_insert_with(|| failure.clone());
@@ -91,9 +128,33 @@ pub fn run(_global: &Global, args: Args) -> u8 {
                 say::complain(format_args!("{}: {failure}", args.file.display()));
             }
             let sent = manner.sent.and_then(|sent| sent.into_inner().ok());
-            finish(&args, &pages, planned.as_ref(), &stats, sent.as_deref())
+            finish(&args, &pages, planned.as_ref(), &tally, sent.as_deref())
         }
     }
+}
+
+/// The devices that the flags and the settings choose, or the exit code after the problem was told.
+fn devices(global: &Global, args: &Args) -> Result<(Chosen, DeviceSettings), u8> {
+    let settings = common::settings(&common::flags(global))?.devices;
+    let choice = args.backend.map_or(settings.choice, Choice::from);
+    let usage = |text: String| {
+        say::complain(text);
+        exit::USAGE
+    };
+    if args.sent && choice.forced().is_some() {
+        return Err(usage("--sent tells what the CPU's decoder is given; use --backend cpu".to_owned()));
+    }
+    let chosen = device::choose(choice, args.device.as_deref(), &settings, find).map_err(usage)?;
+    Ok((chosen, settings))
+}
+
+fn no_device(args: &Args, reason: Refusal, text: &str) -> u8 {
+    if args.json {
+        let error = json!({"code": reason.name(), "stage": Stage::Open.name(), "text": text});
+        say!("{}", json!({"file": args.file.display().to_string(), "error": error}));
+    }
+    say::complain(text);
+    exit::FAULT
 }
 
 fn fault(args: &Args, failure: &Failure) -> u8 {
@@ -108,7 +169,7 @@ fn finish(
     args: &Args,
     pages: &Pages,
     planned: Option<&Planned>,
-    stats: &Stats,
+    tally: &Tally,
     sent: Option<&[SentPacket]>,
 ) -> u8 {
     let pictures = planned.map_or_else(Vec::new, |p| entries(pages, p));
@@ -127,7 +188,7 @@ fn finish(
             "past_end": counts.past_end,
             "failed": counts.failed,
             "pictures": pictures.iter().map(|(_, entry)| entry).collect::<Vec<_>>(),
-            "stats": report::stats(stats, 1),
+            "stats": report::stats(tally),
         });
         if args.pictures.sprite.is_some() {
             object["sheets"] = sheets(pages);
@@ -234,102 +295,5 @@ fn line(out: &Path, entry: &Value) -> String {
             let ordinal = entry["ordinal"].as_u64().unwrap_or(0);
             format!("{ordinal:05}  asked {asked} ms, {} {}", text("status"), text("reason"))
         }
-    }
-}
-
-/// Takes what the engine delivers and writes the files.
-struct Album<'a> {
-    out: &'a Path,
-    pages: Mutex<Pages>,
-    bar: ProgressBar,
-}
-
-#[derive(Default)]
-struct Pages {
-    planned: Option<Planned>,
-    shown: BTreeMap<u32, Shown>,
-    failed: BTreeMap<u32, Failure>,
-    files: BTreeMap<ImageKind, Written>,
-    /// Why the walk ended before everything was decided.
-    ended: Option<Failure>,
-}
-
-/// File name; width, height, bytes.
-type Written = (String, (u32, u32, usize));
-
-impl<'a> Album<'a> {
-    fn new(out: &'a Path, with_bar: bool) -> Album<'a> {
-        let bar = if with_bar { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {elapsed}") {
-            bar.set_style(style);
-        }
-        Album { out, pages: Mutex::default(), bar }
-    }
-
-    fn close(self) -> Pages {
-        self.bar.finish_and_clear();
-        self.pages.into_inner().unwrap_or_default()
-    }
-
-    fn keep(&self, image: &EncodedImage) -> Result<(), Gone> {
-        let name = match image.kind {
-            ImageKind::Picture { asked } => format!("{:05}.jpg", asked + 1),
-            ImageKind::Sheet { number } => format!("sprite-{:05}.jpg", number + 1),
-        };
-        if let Err(e) = write(&self.out.join(&name), &image.bytes) {
-            let text = format!("cannot write {}: {e}", self.out.join(&name).display());
-            say::complain(&text);
-            self.with(|pages| {
-                pages.ended.get_or_insert(Failure::new(FailCode::Io, Stage::Publish, text)).code
-            });
-            return Err(Gone);
-        }
-        let size = (image.width, image.height, image.bytes.len());
-        self.with(|pages| pages.files.insert(image.kind, (name, size)));
-        Ok(())
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut Pages) -> T) {
-        if let Ok(mut pages) = self.pages.lock() {
-            change(&mut pages);
-        }
-    }
-}
-
-/// Writes a file. Its folder is made with the first one: a video that gives no picture leaves nothing behind.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    match std::fs::write(path, bytes) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            std::fs::write(path, bytes)
-        }
-        written => written,
-    }
-}
-
-impl Deliver for Album<'_> {
-    fn deliver(&self, message: Message) -> Result<(), Gone> {
-        match message {
-            Message::Planned(planned) => {
-                let points =
-                    planned.jobs.first().map_or(0, |j| j.points.iter().filter(|p| !p.past_end).count());
-                self.bar.set_length(points as u64);
-                self.with(|pages| pages.planned = Some(planned));
-            }
-            Message::Shown { point, shown } => {
-                self.bar.inc(1);
-                self.with(|pages| pages.shown.insert(point.asked, shown));
-            }
-            Message::PointFailed { point, failure } => {
-                self.bar.inc(1);
-                self.with(|pages| pages.failed.insert(point.asked, failure));
-            }
-            Message::Image(image) => return self.keep(&image),
-            Message::Note { warning: true, text } => {
-                self.bar.suspend(|| say::complain(text));
-            }
-            Message::Note { .. } | Message::RunBegins { .. } | Message::RunEnds { .. } => {}
-        }
-        Ok(())
     }
 }

@@ -6,11 +6,13 @@
 #[macro_use]
 mod say;
 
+mod album;
 mod bench;
 mod call;
 mod callbacks;
 mod common;
 mod completions;
+mod device;
 mod doctor;
 mod exit;
 mod grab;
@@ -22,6 +24,7 @@ mod plan;
 mod points;
 mod probe;
 mod report;
+mod roads;
 mod serve;
 mod worker;
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::points::PointArgs;
+use super::roads::Tally;
 use super::{Global, exit, points, report, say};
 use crate::engine::capture::closure::Sent;
 use crate::engine::capture::steps::SeekRun;
@@ -61,7 +62,7 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         say!(
             "{}",
             json!({"file": args.file.display().to_string(), "media": report::media(&facts), "runs": runs,
-                   "linear": linear, "stats": report::stats(&stats, 1)})
+                   "linear": linear, "stats": report::stats(&Tally::of_cpu(stats))})
         );
         return exit::DONE;
     }

@@ -4,9 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::roads::{Fallback, Tally};
 use crate::engine::ledger::SentPacket;
 use crate::model::coded::Unfit;
-use crate::model::job::Stats;
 use crate::model::media::MediaFacts;
 use crate::model::snapshot::Shown;
 
@@ -52,7 +52,8 @@ pub fn sent(sent: &SentPacket) -> Value {
 }
 
 /// The `stats` object.
-pub fn stats(stats: &Stats, attempts: u32) -> Value {
+pub fn stats(tally: &Tally) -> Value {
+    let stats = &tally.stats;
     let ms = |us: u64| us.div_ceil(1000);
     let unfit = Unfit::ALL.iter().zip(stats.unfit_runs).filter(|(_, runs)| *runs > 0);
     let unfit: Map<String, Value> =
@@ -75,9 +76,19 @@ pub fn stats(stats: &Stats, attempts: u32) -> Value {
             "convert": ms(stats.stages_us.convert),
             "encode": ms(stats.stages_us.encode),
         },
-        "backend": "cpu",
-        "attempts": attempts,
-        "fallbacks": [],
+        "backend": tally.backend.name(),
+        // What a device did not do is no attempt.
+        "attempts": 1,
+        "fallbacks": tally.fallbacks.iter().map(fallback).collect::<Vec<_>>(),
+    })
+}
+
+fn fallback(fallback: &Fallback) -> Value {
+    json!({
+        "from": fallback.from.name(),
+        "reason": fallback.reason.name(),
+        "text": fallback.text,
+        "points": fallback.points,
     })
 }
 

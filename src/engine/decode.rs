@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::media::decoder::{Decoded, Decoder, Received, Recipe, cut};
 use super::media::{Frame, Packet};
 use crate::model::job::{FailCode, Failure, Stage};
-use crate::model::media::{Field, Start};
+use crate::model::media::Field;
 
 /// What is wrong where a picture just does not come out.
 const LOST: &str = "the decoder gives no frame for a packet";
@@ -191,7 +191,7 @@ impl Pass<'_> {
                 let nothing = self.run.heads[place].header.field == Field::Nothing;
                 if !taken && !nothing {
                     self.damaged(place, "the decoder refuses a packet");
-                } else if taken && !self.is_forgiven(place) {
+                } else if taken && !self.run.forgives(place) {
                     self.damage.sent(place, &self.run.heads[place]);
                 }
                 self.receive(decoder, place, ledger, deliver);
@@ -216,7 +216,7 @@ impl Pass<'_> {
 
     /// Damage in or at a packet, unless it was to be expected there.
     fn damaged(&mut self, place: usize, what: &'static str) {
-        if !self.is_forgiven(place) {
+        if !self.run.forgives(place) {
             self.first_damage.get_or_insert(what);
             self.damage.at(place, &self.run.heads[place]);
         }
@@ -274,16 +274,6 @@ impl Pass<'_> {
             {
                 self.over = true;
             }
-        }
-    }
-
-    /// Pictures in front of a run's true beginning come out damaged and are nobody's target: leading pictures
-    /// of an open start, and those before a recovery point has recovered.
-    fn is_forgiven(&self, place: usize) -> bool {
-        let Some(head) = self.run.heads.get(place) else { return true };
-        match self.run.start {
-            Start::Open | Start::After(_) => head.pts < Some(self.run.exact_from),
-            Start::Clean | Start::No => false,
         }
     }
 }

@@ -50,6 +50,7 @@ pub struct Develop<'a> {
     sheets: Mutex<BTreeMap<(u32, u32), OpenSheet>>,
     cells_per_sheet: Vec<u32>,
     gone: AtomicBool,
+    backend: Backend,
 }
 
 struct OpenSheet {
@@ -83,7 +84,13 @@ impl<'a> Develop<'a> {
             sheets: Mutex::new(sheets),
             cells_per_sheet: wishes.planned.iter().map(|p| p.cells_per_sheet.max(1)).collect(),
             gone: AtomicBool::new(false),
+            backend: Backend::Cpu,
         }
+    }
+
+    /// The same, for frames that come from `backend`.
+    pub fn of(self, backend: Backend) -> Develop<'a> {
+        Develop { backend, ..self }
     }
 
     /// True once nobody listens any more, or the walk was asked to stop.
@@ -164,7 +171,10 @@ impl<'a> Develop<'a> {
         }
         self.say(Message::Shown {
             point: asker.point,
-            shown: shown(exposure, asker.asked_ms, spec.tolerance_ms, told),
+            shown: Shown {
+                backend: self.backend,
+                ..shown(exposure, asker.asked_ms, spec.tolerance_ms, told)
+            },
         });
         if asker.picture {
             let Some(Ok(picture)) = pictures.get(&size) else { return Err(bug("a picture was not made")) };

@@ -83,19 +83,7 @@ impl<'e> Hall<'e> {
         let mut handed = vec![false; run.targets.len()];
         let mut deliver = |target: usize, frame, damaged| {
             handed[target] = true;
-            let target = &run.targets[target];
-            let askers: Vec<Asker> =
-                target.wants.iter().flat_map(|want| &self.wishes.askers[*want]).copied().collect();
-            let exposure = Exposure {
-                pts: target.head.pts.unwrap_or(0),
-                time_base: self.timeline.time_base,
-                origin: self.timeline.origin,
-                length: self.length_of(target.head.duration),
-                key_frame: target.head.header.key,
-                is_last: target.is_last,
-                damaged,
-                frame_md5: None,
-            };
+            let (exposure, askers) = self.exposure(run, target, damaged);
             self.hand_over(scope, frame, exposure, askers, loads, &guard);
             !self.develop.is_gone()
         };
@@ -120,7 +108,25 @@ impl<'e> Hall<'e> {
         }
     }
 
-    fn points(&self, run: &SeekRun) -> Vec<PointKey> {
+    /// What is told of a target (by place in `SeekRun.targets`), and to whom.
+    pub fn exposure(&self, run: &SeekRun, target: usize, damaged: bool) -> (Exposure, Vec<Asker>) {
+        let target = &run.targets[target];
+        let askers = target.wants.iter().flat_map(|want| &self.wishes.askers[*want]).copied().collect();
+        let exposure = Exposure {
+            pts: target.head.pts.unwrap_or(0),
+            time_base: self.timeline.time_base,
+            origin: self.timeline.origin,
+            length: self.length_of(target.head.duration),
+            key_frame: target.head.header.key,
+            is_last: target.is_last,
+            damaged,
+            frame_md5: None,
+        };
+        (exposure, askers)
+    }
+
+    /// The points that a run serves.
+    pub fn points(&self, run: &SeekRun) -> Vec<PointKey> {
         let wants = run.targets.iter().flat_map(|t| &t.wants);
         wants.flat_map(|want| &self.wishes.askers[*want]).map(|asker| asker.point).collect()
     }

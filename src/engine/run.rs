@@ -19,7 +19,8 @@ use super::guard::guarded;
 use super::hall::Hall;
 use super::ledger::{Ledger, SentPacket};
 use super::media::{log, probe};
-use super::walk::{Survey, Walker};
+use super::offer::Waiting;
+use super::walk::{Survey, Walked, Walker};
 use super::wishes::Wishes;
 use crate::model::delivery::{Deliver, Message, Planned};
 use crate::model::job::{Ended, FailCode, Failure, Grant, Source, Stage, Stats, VideoBatch};
@@ -102,10 +103,18 @@ fn walk(
         ledger,
         grant,
     };
-    let mut walker = Walker { reader: &mut medium.reader, hall, survey: None };
-    pool.in_place_scope(|scope| walker.walk(scope))?;
+    // There are no more runs than wants.
+    let most = u32::try_from(wishes.wants.len()).unwrap_or(u32::MAX);
+    let lanes = if most == 1 { frame_threads } else { threads.min(most) };
+    let waiting = Waiting::for_batch(&batch.offer, &medium.coding, lanes);
+    let mut walker = Walker { reader: &mut medium.reader, hall, waiting, survey: None, road: None };
+    let walked = pool.in_place_scope(|scope| walker.walk(scope));
     walker.tell();
-    Ok(if develop.is_over() { Ended::Stopped } else { Ended::Done })
+    Ok(match walked? {
+        _ if develop.is_over() => Ended::Stopped,
+        Walked::DeviceWanted => Ended::DeviceWanted,
+        Walked::Through => Ended::Done,
+    })
 }
 
 /// What `run` would do for these points: the medium, the wishes and the seek runs, without decoding.
@@ -134,7 +143,8 @@ pub fn survey(
             ledger: &ledger,
             grant,
         };
-        let mut walker = Walker { reader: &mut medium.reader, hall, survey: Some(&mut survey) };
+        let reader = &mut medium.reader;
+        let mut walker = Walker { reader, hall, waiting: None, survey: Some(&mut survey), road: None };
         rayon::in_place_scope(|scope| walker.walk(scope))?;
         walker.tell();
     }
@@ -143,7 +153,11 @@ pub fn survey(
 
 /// Opens the video. A length that the container does not tell is found by reading it through once, when a
 /// point needs it.
-fn open(batch: &VideoBatch, source: Source, ledger: &Ledger<'_>) -> Result<probe::Medium, Failure> {
+pub(super) fn open(
+    batch: &VideoBatch,
+    source: Source,
+    ledger: &Ledger<'_>,
+) -> Result<probe::Medium, Failure> {
     ledger.opens.fetch_add(1, Ordering::Relaxed);
     let mut medium =
         ledger.charge(Stage::Open, || probe::open(source, batch.stream, batch.frame_pixels_max))?;

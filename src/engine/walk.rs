@@ -1,6 +1,7 @@
 //! Walks the file: drives the planner with packet heads and sends finished runs to the pool.
 //!
-//! Owns the reader's position. Never decodes on its own thread, except what is too large to be held.
+//! Owns the reader's position. Never decodes on its own thread, except what is too large to be held, and decodes
+//! nothing at all where a device is to.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,9 +17,12 @@ use super::linear;
 use super::media::Packet;
 use super::media::decoder::share;
 use super::media::reader::Reader;
+use super::offer::{Heard, Waiting};
 use super::payload::{Again, Payload};
+use super::road::Road;
 use super::wishes::Asker;
 use crate::model::delivery::Message;
+use crate::model::device::Refusal;
 use crate::model::job::{FailCode, Failure, Stage};
 use crate::model::media::Ahead;
 use crate::model::snapshot::PointKey;
@@ -28,8 +32,12 @@ use crate::model::time::{Seconds, TimeBase};
 pub struct Walker<'e, 'a> {
     pub reader: &'a mut Reader,
     pub hall: Hall<'e>,
+    /// Runs that wait until it is told whether a device decodes them; none when the CPU does in any case.
+    pub waiting: Option<Waiting>,
     /// Takes the runs instead of decoding them.
     pub survey: Option<&'a mut Survey>,
+    /// Takes the runs instead of the pool: a device decodes them, one after another, on this thread.
+    pub road: Option<Road<'e>>,
 }
 
 /// What a walk would decode.
@@ -40,15 +48,31 @@ pub struct Survey {
     pub linear: Option<Reason>,
 }
 
+/// How a walk came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walked {
+    /// All that can be decided was, or is under way.
+    Through,
+    /// Nothing was decoded: a device is to have it.
+    DeviceWanted,
+}
+
 impl<'e> Walker<'e, '_> {
-    /// Serves every want.
+    /// Serves every want, unless a device is to.
     ///
     /// # Errors
     /// What ends the whole batch: `Io`.
-    pub fn walk(&mut self, scope: &Scope<'e>) -> Result<(), Failure> {
+    pub fn walk(&mut self, scope: &Scope<'e>) -> Result<Walked, Failure> {
         let loads = Arc::new(Loads::default());
+        let walked = self.walk_planned(scope, &loads);
+        // What was planned before the file could not be read any more is decoded all the same.
+        self.release(scope, &loads);
+        walked
+    }
+
+    fn walk_planned(&mut self, scope: &Scope<'e>, loads: &Arc<Loads>) -> Result<Walked, Failure> {
         if !self.reader.can_plan() {
-            return self.walk_linearly(scope, None, Reason::NoStart, &loads);
+            return self.walk_linearly(scope, None, Reason::NoStart, loads);
         }
         let mut planner = Planner::new(self.hall.wishes.wants.clone(), self.reader.reorder());
         let mut payload = Payload::default();
@@ -56,8 +80,8 @@ impl<'e> Walker<'e, '_> {
         planner.restart(self.begin(&planner));
         payload.restart(planner.next_seq());
         loop {
-            if self.hall.develop.is_over() {
-                return Ok(());
+            if self.hall.develop.is_over() || self.road.as_ref().is_some_and(Road::is_closed) {
+                return Ok(Walked::Through);
             }
             let reader = &*self.reader;
             match self.hall.ledger.charge(Stage::Plan, || planner.step(|pts| reader.ahead(pts))) {
@@ -72,41 +96,103 @@ impl<'e> Walker<'e, '_> {
                     }
                 }
                 Step::Run(run) => {
-                    let keep = planner.keep_from();
-                    if let Some(survey) = &mut self.survey {
-                        survey.runs.push(run);
-                    } else if let Some(packets) = payload.take(&run, keep) {
-                        self.start(scope, run, packets, &loads);
-                    } else {
-                        // The planner's window went along with the position: begin anew behind this run.
-                        self.read_twice(scope, &run, &loads)?;
-                        if let Some(aim) = planner.aim() {
-                            planner.restart(self.reader.seek(aim));
-                            payload.restart(planner.next_seq());
-                        }
+                    let packets = payload.take(&run, planner.keep_from());
+                    let read_twice = packets.is_none() && self.survey.is_none();
+                    if self.take_run(scope, run, packets, loads)? == Walked::DeviceWanted {
+                        return Ok(Walked::DeviceWanted);
+                    }
+                    // The planner's window went along with the position: begin anew behind this run.
+                    if read_twice && let Some(aim) = planner.aim() {
+                        planner.restart(self.reader.seek(aim));
+                        payload.restart(planner.next_seq());
                     }
                 }
                 Step::Jump => {
                     back = Seconds::of_ms(1000);
-                    let Some(aim) = planner.aim() else { return Ok(()) };
+                    let Some(aim) = planner.aim() else { return self.settle(scope, None, loads) };
                     planner.restart(self.reader.seek(aim));
                     payload.restart(planner.next_seq());
                 }
                 Step::Back => {
-                    let Some(aim) = planner.aim() else { return Ok(()) };
+                    let Some(aim) = planner.aim() else { return self.settle(scope, None, loads) };
                     let to = Seconds::of_pts(aim, self.hall.timeline.time_base).minus(back);
                     back = back.plus(back);
                     planner.restart(self.reader.seek(to.floor_pts(self.hall.timeline.time_base)));
                     payload.restart(planner.next_seq());
                 }
                 Step::Linear(reason) => {
-                    return self.walk_linearly(scope, Some(planner.unserved()), reason, &loads);
+                    self.release(scope, loads);
+                    return self.walk_linearly(scope, Some(planner.unserved()), reason, loads);
                 }
                 Step::Done => {
-                    self.give_up_unserved(&planner.unserved());
-                    return Ok(());
+                    let walked = self.settle(scope, None, loads)?;
+                    if walked == Walked::Through {
+                        self.give_up_unserved(&planner.unserved());
+                    }
+                    return Ok(walked);
                 }
             }
+        }
+    }
+
+    /// A run is complete: it is noted, waits, or is decoded. `packets` are none when they are too many to be held.
+    fn take_run(
+        &mut self,
+        scope: &Scope<'e>,
+        run: SeekRun,
+        packets: Option<Vec<Packet>>,
+        loads: &Arc<Loads>,
+    ) -> Result<Walked, Failure> {
+        if let Some(survey) = &mut self.survey {
+            survey.runs.push(run);
+            return Ok(Walked::Through);
+        }
+        let Some(packets) = packets else {
+            if self.settle(scope, Some(&run), loads)? == Walked::DeviceWanted {
+                return Ok(Walked::DeviceWanted);
+            }
+            return self.read_twice(scope, &run, loads).map(|()| Walked::Through);
+        };
+        let Some(waiting) = &mut self.waiting else {
+            self.start(scope, run, packets, loads);
+            return Ok(Walked::Through);
+        };
+        let heard = waiting.hear(run, packets);
+        Ok(self.obey(scope, heard, loads))
+    }
+
+    /// Nothing more is waited for: `run`, which is too large for that, or all there was.
+    fn settle(
+        &mut self,
+        scope: &Scope<'e>,
+        run: Option<&SeekRun>,
+        loads: &Arc<Loads>,
+    ) -> Result<Walked, Failure> {
+        let Some(waiting) = self.waiting.take() else { return Ok(Walked::Through) };
+        Ok(self.obey(scope, waiting.last(run), loads))
+    }
+
+    fn obey(&mut self, scope: &Scope<'e>, heard: Heard, loads: &Arc<Loads>) -> Walked {
+        match heard {
+            Heard::Wait => Walked::Through,
+            Heard::Device => {
+                self.waiting = None;
+                Walked::DeviceWanted
+            }
+            Heard::Cpu(runs) => {
+                self.waiting = None;
+                for (run, packets) in runs {
+                    self.start(scope, run, packets, loads);
+                }
+                Walked::Through
+            }
+        }
+    }
+
+    /// The CPU decodes what waits.
+    fn release(&mut self, scope: &Scope<'e>, loads: &Arc<Loads>) {
+        if let Some(waiting) = self.waiting.take() {
+            self.obey(scope, Heard::Cpu(waiting.give_up()), loads);
         }
     }
 
@@ -130,8 +216,11 @@ impl<'e> Walker<'e, '_> {
     }
 
     /// Sends a run to the pool, as soon as that holds no more than it should.
-    fn start(&self, scope: &Scope<'e>, run: SeekRun, packets: Vec<Packet>, loads: &Arc<Loads>) {
+    fn start(&mut self, scope: &Scope<'e>, run: SeekRun, packets: Vec<Packet>, loads: &Arc<Loads>) {
         self.tell();
+        if let Some(road) = &mut self.road {
+            return road.decode(scope, self.hall, run, &mut Held::new(packets));
+        }
         let bytes: usize = packets.iter().map(Packet::size).sum();
         let hall = self.hall;
         let loads = Arc::clone(loads);
@@ -147,9 +236,11 @@ impl<'e> Walker<'e, '_> {
         self.tell();
         let hall = self.hall;
         let mut again = Again::new(self.reader, run);
-        match again.rewind() {
-            Ok(()) => hall.decode(scope, run, &mut again, loads),
-            Err(failure) => hall.fail(run, failure),
+        match (again.rewind(), &mut self.road) {
+            (Ok(()), None) => hall.decode(scope, run, &mut again, loads),
+            (Ok(()), Some(road)) => road.decode(scope, hall, run.clone(), &mut again),
+            (Err(failure), None) => hall.fail(run, failure),
+            (Err(failure), Some(road)) => road.lose(&failure),
         }
         again.failure.map_or(Ok(()), Err)
     }
@@ -161,10 +252,14 @@ impl<'e> Walker<'e, '_> {
         rest: Option<Vec<usize>>,
         reason: Reason,
         loads: &Arc<Loads>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Walked, Failure> {
         if let Some(survey) = &mut self.survey {
             survey.linear = Some(reason);
-            return Ok(());
+            return Ok(Walked::Through);
+        }
+        if let Some(road) = &mut self.road {
+            road.decline(Refusal::Linear, "the stream must be walked from its first packet");
+            return Ok(Walked::Through);
         }
         let counting = !self.has_pts()?;
         let rest = rest.unwrap_or_else(|| (0..self.hall.wishes.wants.len()).collect());
@@ -217,7 +312,7 @@ impl<'e> Walker<'e, '_> {
                 self.hall.develop.give_up(asker, nothing_shown());
             }
         }
-        Ok(())
+        Ok(Walked::Through)
     }
 
     /// Does the stream's first packet carry a pts?

@@ -10,6 +10,7 @@
 
 pub mod find;
 mod home;
+mod keeper;
 mod lasting;
 
 use std::os::fd::AsFd;

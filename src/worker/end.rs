@@ -96,8 +96,8 @@ impl End {
         });
         if self.lasting && !killed {
             let reason = if cause == Death::Timeout { Refusal::Hang } else { Refusal::Crash };
-            let text = fault.unwrap_or_else(|| "helper is gone".to_owned());
-            return Settled { ended: Ended::Refused { reason, text }, stats, fault: None };
+            let ended = Ended::Refused { reason, text: fault.unwrap_or_default() };
+            return Settled { ended, stats, fault: None };
         }
         Settled { ended: Ended::Died { cause }, stats, fault }
     }
@@ -116,7 +116,7 @@ impl End {
                 }
                 Some(How::Signal(signal)) => (Death::Crash, format!("{who} died of signal {signal}")),
                 Some(How::Code(code)) => (Death::Crash, format!("{who} ended with code {code}")),
-                None if self.zygote_is_gone() => return (Death::Zygote, None),
+                None if self.zygote_is_gone() && !self.lasting => return (Death::Zygote, None),
                 None => (Death::Crash, format!("{who} does not end")),
             },
         };
@@ -180,7 +180,7 @@ mod tests {
         };
         let reason = |end, killed| match settled(end, killed, true) {
             (Ended::Refused { reason, text }, cpu, false) => {
-                assert!(text.contains("helper"), "{text}");
+                assert!(text.contains("ms of CPU") && !text.contains("child"), "{text}");
                 Ok((reason, cpu))
             }
             other => Err(other),

@@ -220,8 +220,15 @@ pub async fn daemon() {
 }
 
 pub async fn nothing_outlives_the_daemon() {
+    let ids = ends_with_its_parent("daemon");
+    assert_eq!(ids.len(), 2);
+}
+
+/// Kills this program in a role in which it tells the ids of its descendants, each the parent of the next, and sees
+/// them end.
+pub fn ends_with_its_parent(role: &str) -> Vec<u32> {
     let mut daemon = Command::new("/proc/self/exe")
-        .arg("daemon")
+        .arg(role)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -229,12 +236,15 @@ pub async fn nothing_outlives_the_daemon() {
     let mut line = String::new();
     BufReader::new(daemon.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
     let ids: Vec<u32> = line.split_whitespace().map(|id| id.parse().expect("an id")).collect();
-    let [zygote, child] = ids[..] else { panic!("{line}") };
-    assert_eq!(process(child).map(|(_, parent)| parent), Some(zygote));
-    let pidfds = [pidfd(zygote), pidfd(child)];
+    let parents = std::iter::once(daemon.id()).chain(ids.iter().copied());
+    for (&child, parent) in ids.iter().zip(parents) {
+        assert_eq!(process(child).map(|(_, parent)| parent), Some(parent));
+    }
+    let pidfds: Vec<OwnedFd> = ids.iter().map(|&id| pidfd(id)).collect();
     daemon.kill().expect("a daemon to kill");
     daemon.wait().expect("its end");
     for pidfd in &pidfds {
         wait_for_end(pidfd);
     }
+    ids
 }

@@ -4,6 +4,8 @@
 //! its own main, forks only there, and runs its tests one after the other.
 
 mod deaths;
+mod device_engines;
+mod devices;
 mod engines;
 mod walks;
 
@@ -15,11 +17,12 @@ use std::time::Duration;
 
 use rustix::process::WaitOptions;
 use stillframe::model::delivery::Message;
+use stillframe::model::device::DeviceId;
 use stillframe::model::job::{Ended, Grant, Source, Stats, VideoBatch};
 use stillframe::worker::budget::Budget;
 use stillframe::worker::pool::{Delivery, Pool, PoolConfig, Running};
 use stillframe::worker::protocol::{Control, encode_control};
-use stillframe::worker::zygote;
+use stillframe::worker::{helper, zygote};
 
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
 
@@ -39,6 +42,15 @@ const TESTS: &[Test] = tests! {
         a_signal_to_the_whole_group_is_the_daemons_affair, another_build_is_refused,
         a_zygote_that_does_not_greet_is_refused, shutting_down_waits_for_children,
         nothing_outlives_the_daemon;
+    devices: a_helper_lives_on, a_helper_holds_nothing_but_its_batch, a_hundred_batches_leave_nothing_behind,
+        a_helper_keeps_to_one_owner, an_idle_helper_ends,
+        a_refusal_of_the_stream_leaves_the_helper_and_a_fault_does_not,
+        a_helper_that_dies_is_a_refusal_and_others_go_on, a_helper_that_hangs_is_killed_at_the_deadline,
+        a_stop_is_seen_by_a_helper, a_full_budget_blocks_a_helper, a_killed_or_dropped_batch_ends_its_helper_alone,
+        a_device_that_does_not_open_says_why_and_is_not_tried_again, a_device_that_comes_back_is_used_again,
+        what_is_no_helper_is_refused, classes_are_proved_between_batches, a_batch_gets_the_least_busy_device,
+        a_helper_that_died_while_it_idled_costs_nobody_anything, shutting_down_waits_for_helpers,
+        no_helper_outlives_its_parent;
 };
 
 /// Far beyond what any test takes: only a bridge that hangs gets there.
@@ -47,13 +59,20 @@ const HANGS: Duration = Duration::from_secs(90);
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
-        Some("worker") => ExitCode::from(zygote::main(engines::engine, || {})),
+        Some("worker") => ExitCode::from(match args.get(2).and_then(|id| DeviceId::parse(id)) {
+            None => zygote::main(engines::engine, || {}),
+            Some(id) => helper::main(&id, device_engines::open, || {}),
+        }),
         Some("other-build") => {
             greet_as("another build");
             ExitCode::SUCCESS
         }
         Some("daemon") => {
             runtime().block_on(deaths::daemon());
+            ExitCode::SUCCESS
+        }
+        Some("parent") => {
+            runtime().block_on(devices::parent());
             ExitCode::SUCCESS
         }
         Some("--list") => {

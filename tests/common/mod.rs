@@ -8,6 +8,7 @@
 pub mod clips;
 pub mod daemon;
 pub mod events;
+pub mod fake;
 pub mod held;
 pub mod http;
 pub mod judge;

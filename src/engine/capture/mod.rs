@@ -2,7 +2,9 @@
 //!
 //! Everything in here is *pure*. It never sees payload, pixels or FFmpeg; the spine feeds it heads.
 
+pub mod backend;
 pub mod closure;
+pub mod cost;
 pub mod entrance;
 pub mod plan;
 pub mod points;

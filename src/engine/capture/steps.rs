@@ -53,6 +53,18 @@ pub struct SeekRun {
     pub targets: Vec<Target>,
 }
 
+impl SeekRun {
+    /// Pictures in front of a run's true beginning come out damaged and are nobody's target: leading pictures
+    /// of an open start, and those before a recovery point has recovered.
+    pub fn forgives(&self, place: usize) -> bool {
+        let Some(head) = self.heads.get(place) else { return true };
+        match self.start {
+            Start::Open | Start::After(_) => head.pts < Some(self.exact_from),
+            Start::Clean | Start::No => false,
+        }
+    }
+}
+
 /// What the reader is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -46,14 +46,26 @@ impl Recipe {
     }
 
     fn open_with(&self, threads: u32, bare: bool) -> Result<Decoder, Failure> {
+        let with_alpha = if self.alpha { decoder::find_by_name("libvpx-vp9") } else { None };
+        let codec = with_alpha.or_else(|| decoder::find(self.id())).ok_or_else(|| {
+            let text = format!("no decoder for {}", self.id().name());
+            Failure::new(FailCode::Unsupported, Stage::Decode, text)
+        })?;
+        let opened = self.open_codec(codec, threads, bare, |_| ())?;
+        Ok(Decoder { inner: opened, dirty: false, drained: false })
+    }
+
+    /// Opens `codec` for the stream; `set_up` may set more fields of the context before.
+    pub(super) fn open_codec(
+        &self,
+        codec: ffmpeg_next::Codec,
+        threads: u32,
+        bare: bool,
+        set_up: impl FnOnce(*mut ffi::AVCodecContext),
+    ) -> Result<decoder::Video, Failure> {
         let fail = |code, text: String| Failure::new(code, Stage::Decode, text);
         let mut context = Context::from_parameters(self.copy(bare))
             .map_err(|e| fail(FailCode::Internal, format!("cannot set up a decoder: {e}")))?;
-        let id = context.id();
-        let with_alpha = if self.alpha { decoder::find_by_name("libvpx-vp9") } else { None };
-        let codec = with_alpha
-            .or_else(|| decoder::find(id))
-            .ok_or_else(|| fail(FailCode::Unsupported, format!("no decoder for {}", id.name())))?;
         // SAFETY: the context is not open yet, which is when these fields may be set.
         unsafe {
             let c = context.as_mut_ptr();
@@ -63,13 +75,23 @@ impl Recipe {
             (*c).pkt_timebase.num = i32::try_from(self.time_base.num).unwrap_or(1);
             (*c).pkt_timebase.den = i32::try_from(self.time_base.den).unwrap_or(1);
             (*c).thread_type = ffi::FF_THREAD_FRAME;
+            set_up(c);
         }
         let mut options = decoder_options(self.frame_pixels_max);
         options.set("threads", &threads.max(1).to_string());
-        let opened = context.decoder().open_as_with(codec, options).and_then(|o| o.video()).map_err(|e| {
+        context.decoder().open_as_with(codec, options).and_then(|o| o.video()).map_err(|e| {
             fail(FailCode::Corrupt, format!("the decoder {} refuses the stream: {e}", codec.name()))
-        })?;
-        Ok(Decoder { inner: opened, dirty: false, drained: false })
+        })
+    }
+
+    /// The stream's codec.
+    pub(super) fn id(&self) -> Id {
+        self.parameters.id()
+    }
+
+    /// Has the stream opacity at its side?
+    pub(super) fn has_alpha(&self) -> bool {
+        self.alpha
     }
 
     /// A copy; a `bare` one lacks what the container has beside the stream.

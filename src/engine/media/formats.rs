@@ -32,20 +32,26 @@ pub enum Kind {
     Bits(bool),
 }
 
+/// A pixel format by FFmpeg's number, with FFmpeg's own description of it.
+pub fn by_number(number: i32) -> Option<(ffi::AVPixelFormat, &'static ffi::AVPixFmtDescriptor)> {
+    if number < 0 || number >= ffi::AVPixelFormat::AV_PIX_FMT_NB as i32 {
+        return None;
+    }
+    // SAFETY: the number lies within the enumeration, which has no gaps between 0 and NB; descriptors
+    // are static.
+    unsafe {
+        let pixel = std::mem::transmute::<i32, ffi::AVPixelFormat>(number);
+        ffi::av_pix_fmt_desc_get(pixel).as_ref().map(|desc| (pixel, desc))
+    }
+}
+
 /// Looks a format up. The error names what we do not read.
 pub fn describe(frame: &frame::Video) -> Result<Format, String> {
     // SAFETY: the frame is alive.
     let number = unsafe { (*frame.as_ptr()).format };
-    if number < 0 || number >= ffi::AVPixelFormat::AV_PIX_FMT_NB as i32 {
+    let Some((pixel, desc)) = by_number(number) else {
         return Err(format!("pixel format {number} is unknown"));
-    }
-    // SAFETY: the number lies within the enumeration, which has no gaps between 0 and NB; descriptors
-    // are static.
-    let (pixel, desc) = unsafe {
-        let pixel = std::mem::transmute::<i32, ffi::AVPixelFormat>(number);
-        (pixel, ffi::av_pix_fmt_desc_get(pixel).as_ref())
     };
-    let Some(desc) = desc else { return Err(format!("pixel format {number} is unknown")) };
     // SAFETY: the name of a descriptor is a static C string.
     let name = unsafe { std::ffi::CStr::from_ptr(desc.name) }.to_string_lossy();
     let has = |flag: libc::c_int| desc.flags & u64::from(flag.unsigned_abs()) != 0;

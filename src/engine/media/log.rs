@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Mutex;
 
@@ -22,6 +23,26 @@ const EXPECTED: [&str; 6] = [
     "number of reference frames (",
     "Could not find ref with POC",
 ];
+
+/// What was said on one thread while it listened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Copies from a CUDA device that failed: no return code tells of them.
+    pub copies_failed: u32,
+    /// Everything, joined, without the names of who says it.
+    pub text: String,
+}
+
+thread_local! {
+    static HEARD: RefCell<Option<Heard>> = const { RefCell::new(None) };
+}
+
+/// What this thread makes FFmpeg say while it does `work`. What other threads say is theirs.
+pub fn heard<T>(work: impl FnOnce() -> T) -> (T, Heard) {
+    HEARD.with(|heard| heard.replace(Some(Heard::default())));
+    let done = work();
+    (done, HEARD.with(RefCell::take).unwrap_or_default())
+}
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -61,6 +82,8 @@ unsafe extern "C" fn keep(
         CStr::from_ptr(line.as_ptr())
     };
     let text = text.to_string_lossy();
+    // SAFETY: as above; a context begins with the pointer to its class.
+    unsafe { overhear(context, format, &text) };
     let text = text.trim_end();
     if text.is_empty() || EXPECTED.iter().any(|expected| text.contains(expected)) {
         return;
@@ -71,4 +94,30 @@ unsafe extern "C" fn keep(
     {
         lines.push(text.to_owned());
     }
+}
+
+/// Keeps a line for the thread that listens.
+///
+/// # Safety
+/// `context` is null or a logging context of FFmpeg's, `format` a C string.
+unsafe fn overhear(context: *mut c_void, format: *const c_char, text: &str) {
+    HEARD.with(|heard| {
+        // A callback must not panic, whatever it interrupts.
+        let Ok(mut heard) = heard.try_borrow_mut() else { return };
+        let Some(heard) = heard.as_mut() else { return };
+        // SAFETY: the caller vouches for both; a class has a name for as long as it lives.
+        let (class, format) = unsafe {
+            let class = context.cast::<*const ffi::AVClass>().as_ref().and_then(|class| class.as_ref());
+            let name = class.map(|class| class.class_name).filter(|name| !name.is_null());
+            (name.map(|name| CStr::from_ptr(name)), CStr::from_ptr(format))
+        };
+        // `cuda_transfer_data` returns 0 after a failed copy; the check of every CUDA call says this.
+        let is_copy = class == Some(c"AVHWDeviceContext") && format == c"%s failed";
+        heard.copies_failed += u32::from(is_copy);
+        let said =
+            if text.starts_with('[') { text.split_once("] ").map_or(text, |(_, said)| said) } else { text };
+        if heard.text.len() < NOTE_BYTES_MAX {
+            heard.text.push_str(&said.replace('\n', "; "));
+        }
+    });
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns demuxing, decoding and the road from a frame to a picture. Returns facts; the spine counts and logs.
 
+pub mod caps;
+mod coding;
 pub mod colour;
 pub mod convert;
 pub mod decoder;
@@ -10,10 +12,13 @@ pub mod facts;
 pub mod fingerprint;
 mod formats;
 pub mod headers;
+pub mod hwaccel;
+mod layout;
 pub mod log;
 pub mod look;
 mod pass;
 pub mod probe;
+pub mod proof;
 pub mod reader;
 mod scale;
 pub mod source;

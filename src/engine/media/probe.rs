@@ -14,6 +14,7 @@ use ffmpeg_next::format::context::Input;
 use ffmpeg_next::media::Type;
 use ffmpeg_next::{Packet, ffi};
 
+use super::coding;
 use super::colour::Tags;
 use super::decoder::Recipe;
 use super::encrypted;
@@ -21,6 +22,7 @@ use super::headers::Headers;
 use super::look::StreamLook;
 use super::reader::{Reader, is_hidden};
 use super::source::{self, Opened};
+use crate::model::device::Coding;
 use crate::model::job::{FailCode, Failure, Source, Stage};
 use crate::model::media::{Hdr, MediaFacts, Timeline};
 use crate::model::time::{Seconds, TimeBase};
@@ -37,6 +39,8 @@ pub struct Medium {
     pub look: StreamLook,
     pub timeline: Timeline,
     pub facts: MediaFacts,
+    /// As far as a device must know before it is asked.
+    pub coding: Coding,
     /// Display length of one frame, for streams without pts.
     pub frame_length: Seconds,
     pub bytes_read: Arc<AtomicU64>,
@@ -82,6 +86,11 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
         return Err(Failure::new(FailCode::TooLarge, Stage::Probe, text));
     }
     refuse_unread(&parameters)?;
+    let mut coding = coding::of_stream(&parameters, &extradata, begin.first_data(), (width, height));
+    if alpha {
+        // The plane beside it is none that a device decodes.
+        coding.chroma = None;
+    }
     let reader = Reader::new(input, index, time_base, headers, begin.replay, replaced);
     let timeline = Timeline { origin, time_base, duration: end };
     // A recording without a length has no finished index either.
@@ -90,7 +99,7 @@ pub fn open(source: Source, stream: Option<u32>, frame_pixels_max: u64) -> Resul
     if told && parameters.id() == Id::HEVC {
         facts.hdr = stream_hdr(&recipe).unwrap_or(facts.hdr);
     }
-    Ok(Medium { reader, recipe, look, timeline, facts, frame_length, bytes_read })
+    Ok(Medium { reader, recipe, look, timeline, facts, coding, frame_length, bytes_read })
 }
 
 fn facts(
@@ -263,6 +272,11 @@ impl Beginning {
             }
         }
         Ok(())
+    }
+
+    /// The first packet of the chosen stream, where it was read already.
+    fn first_data(&self) -> Option<&[u8]> {
+        self.replay.front().and_then(Packet::data)
     }
 
     fn start(&self, stream: &ffmpeg_next::Stream<'_>) -> Option<i64> {

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::super::helper::leaves_it_whole;
-use super::super::protocol::{Control, Exit, How};
-use super::lasting::{Doing, Lasting, Turn, way_out};
+use super::keeper::keep;
+use super::lasting::{Doing, Lasting, Turn};
 use super::{DeviceGauges, DevicesConfig, Opened, ReplacedBy, Why};
 use crate::model::device::{CodecClass, DeviceFacts, DeviceId, Refusal};
 
@@ -43,13 +42,6 @@ enum Pick {
     Start,
     /// One is ending: its room is not free yet.
     Wait,
-}
-
-/// Who waits for a helper that is on its way out.
-enum Waits {
-    Nobody,
-    Batch(oneshot::Sender<Exit>, Exit),
-    Proof { class: CodecClass, sender: oneshot::Sender<Result<(), Why>>, answer: Result<(), Why> },
 }
 
 impl Home {
@@ -178,7 +170,7 @@ impl Home {
     /// Gives a helper back that was only opened.
     pub fn give_back(&self, turn: Turn) {
         turn.give_back();
-        self.changed.notify_waiters();
+        self.one_is_idle();
     }
 
     /// Numbers for the metrics.
@@ -218,7 +210,8 @@ impl Home {
         }
     }
 
-    fn remember(&self, known: Result<DeviceFacts, Why>) {
+    /// Keeps what was found at an opening, and what was proved before.
+    pub fn remember(&self, known: Result<DeviceFacts, Why>) {
         let mut home = self.state();
         let mut known = known;
         if let (Ok(facts), Some(Ok(before))) = (&mut known, &home.known) {
@@ -230,7 +223,8 @@ impl Home {
         home.known = Some(known);
     }
 
-    fn proved(&self, class: CodecClass, answer: &Result<(), Why>) {
+    /// Keeps how a proof came out.
+    pub fn proved(&self, class: CodecClass, answer: &Result<(), Why>) {
         let proven = match answer {
             Ok(()) => true,
             Err((Refusal::Unproven, _)) => false,
@@ -241,7 +235,8 @@ impl Home {
         }
     }
 
-    fn gone(&self, helper: &Arc<Lasting>) {
+    /// Counts a helper whose process is gone out; its place is free again.
+    pub fn gone(&self, helper: &Arc<Lasting>) {
         let (by, place) = {
             let mut state = helper.state();
             (state.going.unwrap_or(Some(ReplacedBy::Died)), state.place.take())
@@ -255,196 +250,22 @@ impl Home {
         self.changed.notify_waiters();
     }
 
+    /// True when no helper is to stay.
+    pub fn is_closing(&self) -> bool {
+        self.state().closing
+    }
+
+    /// Counts a batch.
+    pub fn batch_is_over(&self) {
+        self.state().batches += 1;
+    }
+
+    /// Tells whoever waits for a helper that one is idle.
+    pub fn one_is_idle(&self) {
+        self.changed.notify_waiters();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// Looks after one helper from its opening until its process is gone.
-async fn keep(home: Arc<Home>, helper: Arc<Lasting>, config: Arc<DevicesConfig>) {
-    let opened = tokio::select! {
-        opened = helper.opening(&home.id, config.open_wait) => opened,
-        // Whoever wanted it is gone, and killed it.
-        () = killed(&helper) => Ok(None),
-    };
-    let waits = match opened {
-        Ok(Some(facts)) => {
-            home.remember(Ok(facts.clone()));
-            let opening = std::mem::replace(&mut helper.state().doing, Doing::Taken);
-            if let Doing::Opening(opening) = opening {
-                // Nobody may wait any more: the turn's drop then killed it.
-                opening.send(Ok(facts)).ok();
-            }
-            attend(&home, &helper, &config).await
-        }
-        Ok(None) => Waits::Nobody,
-        Err(why) => {
-            home.remember(Err(why.clone()));
-            let opening = std::mem::replace(&mut helper.state().doing, Doing::Taken);
-            helper.state().going.get_or_insert(Some(ReplacedBy::Fault));
-            let exit = helper.see_off(why.0 == Refusal::Hang).await;
-            if exit.is_none() {
-                tell_opening(opening, why);
-                helper.wait_for_ever().await;
-                return home.gone(&helper);
-            }
-            home.gone(&helper);
-            return tell_opening(opening, why);
-        }
-    };
-    see_off(&home, &helper, waits).await;
-}
-
-fn tell_opening(opening: Doing, why: Why) {
-    if let Doing::Opening(opening) = opening {
-        // Nobody may wait any more.
-        opening.send(Err(why)).ok();
-    }
-}
-
-async fn killed(helper: &Lasting) {
-    while helper.state().going.is_none() {
-        helper.poke.notified().await;
-    }
-}
-
-// Hears what it says until it ends or is to end; who waits for its end.
-async fn attend(home: &Home, helper: &Lasting, config: &DevicesConfig) -> Waits {
-    loop {
-        let idle_until = match helper.state().doing {
-            Doing::Idle { since } => Some(since + config.idle),
-            _ => None,
-        };
-        tokio::select! {
-            heard = helper.wire.hear() => match heard {
-                Ok(Some((message, beside))) if beside.is_empty() => match hear(home, helper, config, message) {
-                    Some(Waits::Nobody) => {}
-                    Some(waits) => return waits,
-                    None => {
-                        helper.kill();
-                        return Waits::Nobody;
-                    }
-                },
-                Ok(None) => return Waits::Nobody,
-                // It says what it cannot say.
-                Ok(Some(_)) | Err(_) => {
-                    helper.kill();
-                    return Waits::Nobody;
-                }
-            },
-            () = helper.poke.notified() => {
-                let closing = home.state().closing;
-                let mut state = helper.state();
-                if closing && state.is_idle() {
-                    state.going = Some(None);
-                }
-                if state.going.is_some() {
-                    return Waits::Nobody;
-                }
-            }
-            () = sleep_until(idle_until.unwrap_or_else(Instant::now)), if idle_until.is_some() => {
-                let mut state = helper.state();
-                // It may have been taken in this very moment.
-                if matches!(state.doing, Doing::Idle { since } if Instant::now() >= since + config.idle) {
-                    state.going.get_or_insert(Some(ReplacedBy::Idle));
-                    return Waits::Nobody;
-                }
-            }
-        }
-    }
-}
-
-// One message: nobody waits when it stays, none when it made no sense.
-fn hear(home: &Home, helper: &Lasting, config: &DevicesConfig, message: Control) -> Option<Waits> {
-    let closing = home.state().closing;
-    let mut state = helper.state();
-    let doing = std::mem::replace(&mut state.doing, Doing::Taken);
-    let waits = match (message, doing) {
-        (Control::Exited { id, exit }, Doing::Batch { id: on, exit: sender, .. }) if id == on => {
-            state.turn_is_over();
-            state.batches += 1;
-            if exit.how != How::Code(0) {
-                state.going.get_or_insert(Some(ReplacedBy::Fault));
-            } else if state.batches >= config.batches_max {
-                state.going.get_or_insert(Some(ReplacedBy::Batches));
-            }
-            Waits::Batch(sender, exit)
-        }
-        (Control::Proved { class, why_not }, Doing::Proof { class: on, answer }) if class == on => {
-            state.turn_is_over();
-            if why_not.as_ref().is_some_and(|(reason, _)| !leaves_it_whole(*reason)) {
-                state.going.get_or_insert(Some(ReplacedBy::Fault));
-            }
-            let why_not = why_not.map(|(reason, text)| (reason, format!("{}: {text}", home.id)));
-            Waits::Proof { class, sender: answer, answer: why_not.map_or(Ok(()), Err) }
-        }
-        (_, doing) => {
-            state.doing = doing;
-            return None;
-        }
-    };
-    if closing {
-        state.going.get_or_insert(None);
-    }
-    let stays = state.going.is_none();
-    if stays {
-        state.rest();
-    }
-    // A helper is never locked before its home.
-    drop(state);
-    match &waits {
-        Waits::Batch(..) => home.state().batches += 1,
-        Waits::Proof { class, answer, .. } => home.proved(*class, answer),
-        Waits::Nobody => {}
-    }
-    if stays {
-        home.changed.notify_waiters();
-        tell(waits);
-        return Some(Waits::Nobody);
-    }
-    Some(waits)
-}
-
-// Whoever waits may have gone.
-fn tell(waits: Waits) {
-    match waits {
-        Waits::Nobody => {}
-        Waits::Batch(sender, exit) => drop(sender.send(exit)),
-        Waits::Proof { sender, answer, .. } => drop(sender.send(answer)),
-    }
-}
-
-// Ends it. Who waits learns of it once its place is free again, unless it cannot be made to go.
-async fn see_off(home: &Home, helper: &Arc<Lasting>, waits: Waits) {
-    let exit = helper.see_off(false).await;
-    let doing = std::mem::replace(&mut helper.state().doing, Doing::Taken);
-    let why = |what: &str| (Refusal::Crash, format!("{}: {} while it {what}", home.id, way_out(exit)));
-    // One whose starter broke off was killed for that: nothing is known of the device.
-    let opening = matches!(&doing, Doing::Opening(sender) if !sender.is_closed());
-    if opening {
-        home.remember(Err(why("opened the device")));
-    }
-    if exit.is_some() {
-        home.gone(helper);
-    }
-    tell(waits);
-    match doing {
-        Doing::Opening(_) => tell_opening(doing, why("opened the device")),
-        Doing::Batch { exit: sender, cpu_before, .. } => {
-            if let Some(exit) = exit {
-                let before = u64::try_from(cpu_before.as_micros()).unwrap_or(u64::MAX);
-                let exit = Exit { cpu_us: exit.cpu_us.saturating_sub(before), ..exit };
-                tell(Waits::Batch(sender, exit));
-            }
-        }
-        Doing::Proof { class, answer } => {
-            let what = format!("decoded the built-in clip of {class}");
-            tell(Waits::Proof { class, sender: answer, answer: Err(why(&what)) });
-        }
-        Doing::Taken | Doing::Idle { .. } => {}
-    }
-    if exit.is_none() {
-        helper.wait_for_ever().await;
-        home.gone(helper);
     }
 }

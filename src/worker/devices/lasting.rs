@@ -155,9 +155,7 @@ impl Lasting {
         }
         match tokio::time::timeout_at(until, self.wire.hear()).await {
             Ok(Ok(Some((Control::Opened { facts }, beside)))) if beside.is_empty() => Ok(Some(facts)),
-            Ok(Ok(Some((Control::Unopened { why: (reason, text) }, _)))) => {
-                Err((reason, format!("{device}: {text}")))
-            }
+            Ok(Ok(Some((Control::Unopened { why }, _)))) => Err(named(device, why)),
             Ok(Ok(Some(_))) => Err(no_device("helper said what it cannot say".to_owned())),
             Ok(Ok(None) | Err(_)) => Ok(None),
             Err(_) => Err(hang()),
@@ -290,6 +288,14 @@ impl Drop for Turn {
 impl Drop for Lasting {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Why a device does not serve, with its name.
+pub(super) fn named(device: &DeviceId, (reason, text): Why) -> Why {
+    match text.contains(&device.to_string()) {
+        true => (reason, text),
+        false => (reason, format!("{device}: {text}")),
     }
 }
 

@@ -7,7 +7,7 @@ mod h264;
 mod hevc;
 mod hevc_sets;
 mod modern;
-mod nal;
+pub(super) mod nal;
 
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::codec::Parameters;

@@ -1,0 +1,138 @@
+//! The double of NVIDIA's driver, with the ffmpeg command as its caller.
+//!
+//! Owns the proof that FFmpeg's CUDA road runs through the double with exact pictures, and that each fault looks to the
+//! caller as it should. Never says anything about a device.
+
+mod common;
+#[path = "gpu_double/direct.rs"]
+mod direct;
+#[path = "gpu_double/faults.rs"]
+mod faults;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::clips::clip;
+use common::fake::cuda::{self, FakeCuda};
+use common::fake::table;
+
+const TWO_SECONDS: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2"];
+
+fn made(name: &str, coding: &[&str]) -> PathBuf {
+    clip(name, &[&TWO_SECONDS[..], coding].concat())
+}
+
+fn h264(name: &str, parameters: &str) -> PathBuf {
+    made(name, &["-c:v", "libx264", "-pix_fmt", "yuv420p", "-x264-params", parameters])
+}
+
+fn ffmpeg() -> Command {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-hide_banner", "-loglevel", "error"]);
+    ffmpeg
+}
+
+/// One checksum a picture.
+fn checksums(clip: &Path, fake: Option<&FakeCuda>, format: &str) -> Vec<String> {
+    lines(&decode(clip, fake, format, 0))
+}
+
+/// The checksums alone of what `-f framemd5` printed.
+fn lines(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let pictures = text.lines().filter(|line| !line.starts_with('#'));
+    pictures.map(|line| line.rsplit(',').next().unwrap().trim().to_owned()).collect()
+}
+
+fn decode(clip: &Path, fake: Option<&FakeCuda>, format: &str, code: i32) -> Output {
+    let mut ffmpeg = ffmpeg();
+    if let Some(fake) = fake {
+        // One thread: each more is one surface more.
+        fake.lend(&mut ffmpeg).args(["-threads", "1", "-hwaccel", "cuda"]);
+        if table::is_av1(clip) {
+            ffmpeg.args(["-c:v", "av1"]);
+        }
+    }
+    ffmpeg.arg("-i").arg(clip).args(["-map", "0:v:0", "-fps_mode", "passthrough", "-pix_fmt", format]);
+    common::run(ffmpeg.args(["-f", "framemd5", "-"]), code)
+}
+
+/// Every picture that came through the double is the one that software decodes.
+fn is_exact(clip: &Path, format: &str, control: &[&str]) {
+    let fake = cuda::knowing(&[clip]);
+    fake.control(control);
+    let software = checksums(clip, None, format);
+    let hardware = checksums(clip, Some(&fake), format);
+    assert!(software.len() >= 40, "{} pictures only", software.len());
+    assert_eq!(hardware, software, "{}", clip.display());
+    assert_eq!(fake.misses(), 0, "{}", clip.display());
+    assert_eq!(
+        fake.calls("MapVideoFrame"),
+        software.len(),
+        "{}: not all came from the double",
+        clip.display()
+    );
+    fake.assert_nothing_left();
+}
+
+#[test]
+fn h264_is_exact() {
+    is_exact(&h264("plain.mp4", "keyint=25"), "yuv420p", &[]);
+    is_exact(&h264("open.mp4", "keyint=25:open-gop=1:bframes=3:b-pyramid=normal"), "yuv420p", &[]);
+    is_exact(&h264("weight.mp4", "keyint=25:weightp=2:ref=4"), "yuv420p", &[]);
+}
+
+#[test]
+fn interlaced_h264_is_exact() {
+    // Fields, and frames whose blocks choose between frame and field.
+    is_exact(&h264("interlaced.mp4", "keyint=25:interlaced=1:bframes=2"), "yuv420p", &[]);
+    is_exact(&h264("mbaff.ts", "keyint=12:tff=1:open-gop=1"), "yuv420p", &[]);
+}
+
+#[test]
+fn hevc_is_exact() {
+    let coding = ["-c:v", "libx265", "-x265-params", "keyint=25:log-level=error:open-gop=1", "-pix_fmt"];
+    is_exact(&made("hevc.mp4", &[&coding[..], &["yuv420p"]].concat()), "yuv420p", &[]);
+    is_exact(&made("hevc10.mp4", &[&coding[..], &["yuv420p10le"]].concat()), "yuv420p10le", &[]);
+}
+
+#[test]
+fn vp9_is_exact() {
+    let coding =
+        ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "400k", "-g", "25"];
+    is_exact(&made("vp9.webm", &[&coding[..], &["-pix_fmt", "yuv420p"]].concat()), "yuv420p", &[]);
+    // With pictures that are never shown.
+    let hidden = [
+        "-c:v",
+        "libvpx-vp9",
+        "-cpu-used",
+        "8",
+        "-b:v",
+        "400k",
+        "-auto-alt-ref",
+        "1",
+        "-lag-in-frames",
+        "16",
+    ];
+    is_exact(
+        &made("vp9-hidden.webm", &[&hidden[..], &["-pix_fmt", "yuv420p10le"]].concat()),
+        "yuv420p10le",
+        &[],
+    );
+}
+
+#[test]
+fn av1_is_exact_where_it_is_offered() {
+    let offered = ["caps.codec=+av1,+av1-10"];
+    let coding = ["-c:v", "libsvtav1", "-preset", "12", "-g", "25", "-pix_fmt"];
+    is_exact(&made("av1.mp4", &[&coding[..], &["yuv420p"]].concat()), "yuv420p", &offered);
+    is_exact(&made("av1-10.mp4", &[&coding[..], &["yuv420p10le"]].concat()), "yuv420p10le", &offered);
+}
+
+#[test]
+fn mpeg_is_exact() {
+    is_exact(&made("mpeg2.ts", &["-c:v", "mpeg2video", "-bf", "2", "-g", "12", "-q:v", "4"]), "yuv420p", &[]);
+    let fields = ["-c:v", "mpeg2video", "-bf", "2", "-g", "12", "-flags", "+ildct+ilme", "-q:v", "4"];
+    is_exact(&made("mpeg2-interlaced.ts", &fields), "yuv420p", &[]);
+    is_exact(&made("mpeg4.mkv", &["-c:v", "mpeg4", "-bf", "2", "-g", "25", "-q:v", "4"]), "yuv420p", &[]);
+}
