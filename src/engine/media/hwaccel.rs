@@ -98,7 +98,9 @@ impl DeviceContext {
         });
         if code < 0 || buffer.is_null() {
             let text = story(&format!("{id} cannot be opened"), code, &heard);
-            return Err(Trouble::new(reason(&heard, Refusal::NoDevice), text));
+            // Whatever code it is, there is no device to be lost.
+            let full = says(&heard, &FULL);
+            return Err(Trouble::new(if full { Refusal::OutOfMemory } else { Refusal::NoDevice }, text));
         }
         Ok(DeviceContext { buffer, backend: id.backend })
     }
