@@ -90,7 +90,8 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         say!(
             "{}",
             json!({"file": args.file.display().to_string(), "media": report::media(&facts), "runs": runs,
-                   "linear": linear, "backend": survey.choice.map(backend), "stats": report::stats(&Tally::of_cpu(stats))})
+                   "linear": linear, "backend": survey.choice.map(backend),
+                   "stats": report::stats(&Tally::of_cpu(stats))})
         );
         return exit::DONE;
     }

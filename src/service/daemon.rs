@@ -150,6 +150,8 @@ impl Daemon {
         daemon.work.spawn(claim_loop(scheduler, Arc::clone(&pipeline), claiming, working));
         let callbacks = daemon.parts.callbacks(serving.clone());
         daemon.task("the callbacks", callbacks);
+        let devices = daemon.parts.devices(serving.clone());
+        daemon.task("the devices", devices);
         daemon.task("the probes", probe::serve(Arc::clone(&pipeline), probe_requests, serving.clone()));
         daemon.task("housekeeping", forget_ended(pipeline, serving.clone()));
         daemon.task("the API", api::server::serve(api_listener, context, serving));

@@ -8,6 +8,7 @@ pub mod api;
 pub mod batch;
 pub mod clock;
 pub mod daemon;
+pub mod devices;
 pub mod objects;
 pub mod picture;
 pub mod pipeline;

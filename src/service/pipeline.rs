@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   claim -> open -> walk in a child -> images to temp files -> job decided? -> publish, commit -> callback
-//!                         |                                                         (one job at a time)
+//!                      (road: CPU, device, CPU)                                     (one job at a time)
 //!                         `-> ended -> what is undecided: failed, charged and queued, or queued at no cost
 //! ```
 
@@ -13,6 +13,7 @@ mod beside;
 mod ending;
 mod kept;
 mod report;
+mod road;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -20,31 +21,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::MissedTickBehavior;
 
 use crate::model::delivery::{Message, Planned};
 use crate::model::ids::{ClaimToken, JobId};
-use crate::model::job::{Death, Ended, Failure, Grant, Stats, VideoBatch};
+use crate::model::job::{Ended, FailCode, Failure, Stats};
 use crate::model::media::Backend;
-use crate::model::snapshot::{EncodedImage, PointKey};
-use crate::worker::pool::{Delivery, Pool, Running};
+use crate::model::snapshot::{EncodedImage, PointKey, PointStatus};
+use crate::worker::pool::Pool;
 
-use super::batch::group::{self, Grouped};
 use super::batch::retry::{self, Setback, Verdict};
 use super::batch::scheduler::Orders;
 use super::clock::Clock;
+use super::devices::Devices;
 use super::objects::{FileIdentity, MediaRoots, ObjectStore};
 use super::publish::commit;
 use super::settings::Settings;
-use super::stop;
 use super::store::Store;
 use super::store::rows::{Claim, Job, Video};
 use super::telemetry::metrics;
 use kept::Kept;
 pub use kept::Partials;
 
-/// Between two looks for jobs that were cancelled meanwhile.
-const CANCEL_LOOK: Duration = Duration::from_secs(1);
 /// After trouble of ours (disk, database, no child): jobs wait so long before the next claim.
 const TROUBLE_PAUSE_MS: i64 = 3_000;
 /// Between two tries to give jobs back.
@@ -56,6 +53,8 @@ pub struct Pipeline {
     pub objects: ObjectStore,
     pub roots: MediaRoots,
     pub pool: Arc<Pool>,
+    /// What stands ready beside the CPU.
+    pub devices: Arc<Devices>,
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Clock,
     /// In front of object keys, without a trailing slash.
@@ -79,10 +78,18 @@ struct Batch<'a> {
     identity: Option<FileIdentity>,
     /// The child told what it will do.
     planned: bool,
+    /// The video's codec, once a child told it.
+    codec: Option<String>,
+    /// Where the walk under way decodes.
+    backend: Backend,
     /// Points of the runs under way, by index into `walked`.
     under_way: HashSet<PointKey>,
+    /// What the walks before cost, and the one under way until now.
+    stats_before: Stats,
     stats: Stats,
     pictures: u64,
+    /// The walk under way found the stream damaged.
+    damaged: bool,
     /// A fault on our side; nobody pays for it.
     trouble: bool,
     /// A job was cancelled meanwhile.
@@ -111,16 +118,7 @@ impl Pipeline {
         batch.remember(Some(opened.identity));
         batch.end_exhausted().await;
         batch.finish_decided().await;
-        let Some(walk) = batch.walk() else { return batch.settle(Ended::Stopped).await };
-        let grant = Grant { threads: orders.threads, bytes: self.settings.borrow().worker.batch_bytes };
-        let ended = match self.pool.run(walk, opened.source, grant).await {
-            Ok(child) => batch.follow(child, orders.stop).await,
-            Err(error) => {
-                tracing::error!(%error, video_id = %batch.video.id, "no child for a batch");
-                batch.trouble = true;
-                Ended::Died { cause: Death::Zygote }
-            }
-        };
+        let ended = batch.travel(opened.source, orders).await;
         let ended = batch.unless_replaced(ended).await;
         batch.settle(ended).await;
     }
@@ -142,9 +140,13 @@ impl<'a> Batch<'a> {
             claimed_ms,
             identity: None,
             planned: false,
+            codec: None,
+            backend: Backend::Cpu,
             under_way: HashSet::new(),
+            stats_before: Stats::default(),
             stats: Stats::default(),
             pictures: 0,
+            damaged: false,
             trouble: false,
             lost: false,
         }
@@ -161,45 +163,6 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The batch that the child gets: the remainder of every job that is not over.
-    fn walk(&mut self) -> Option<VideoBatch> {
-        let open: Vec<usize> = (0..self.jobs.len()).filter(|&index| !self.jobs[index].over).collect();
-        let progress = open.iter().map(|&index| &self.jobs[index].kept.progress);
-        let frame_pixels_max = self.with.settings.borrow().capture.frame_pixels_max;
-        let Grouped { batch, jobs } = group::batch(progress, None, frame_pixels_max)?;
-        self.walked = jobs.into_iter().map(|entry| open[entry]).collect();
-        Some(batch)
-    }
-
-    /// Takes all that the child says, until its last word.
-    async fn follow(&mut self, mut child: Running, mut stop: watch::Receiver<bool>) -> Ended {
-        let mut stopping = false;
-        let mut cancel_look = tokio::time::interval(CANCEL_LOOK);
-        cancel_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                delivery = child.next() => match delivery {
-                    // The share of the byte budget is held until the image is on disk.
-                    Delivery::Message(message, _held) => self.take(message).await,
-                    Delivery::Ended(ended, stats) => {
-                        self.count(stats);
-                        metrics::batch_ended(&stats, self.pictures);
-                        return ended;
-                    }
-                },
-                () = stop::asked(&mut stop), if !stopping => {
-                    stopping = true;
-                    child.stop();
-                }
-                _ = cancel_look.tick() => self.drop_cancelled().await,
-            }
-            // After a cancel nobody may be left that the child works for; without one it is about to end by itself.
-            if self.trouble || (self.lost && self.open_jobs().is_empty()) {
-                child.kill();
-            }
-        }
-    }
-
     async fn take(&mut self, message: Message) {
         match message {
             Message::Planned(planned) => self.take_plan(planned).await,
@@ -212,12 +175,14 @@ impl<'a> Batch<'a> {
             }),
             Message::Shown { point, shown } => {
                 self.pictures += 1;
+                self.damaged |= shown.status == PointStatus::Concealed;
                 if let Some(underway) = self.walked_job(point.job) {
                     underway.kept.progress.take_shown(point.asked, shown);
                 }
             }
             Message::Image(image) => self.take_image(image).await,
             Message::PointFailed { point, failure } => {
+                self.damaged |= failure.code == FailCode::Corrupt;
                 if let Some(underway) = self.walked_job(point.job) {
                     underway.kept.progress.take_failure(point.asked, failure);
                     self.finish_decided().await;
@@ -228,15 +193,9 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Takes what the child counted until now.
-    fn count(&mut self, stats: Stats) {
-        let more = stats.frames_decoded.saturating_sub(self.stats.frames_decoded);
-        metrics::frames_decoded(Backend::Cpu, more);
-        self.stats = stats;
-    }
-
     async fn take_plan(&mut self, planned: Planned) {
         self.planned = true;
+        self.codec = Some(planned.media.codec.clone());
         let size = self.identity.map_or(self.video.size, |identity| identity.size);
         self.with.note_facts(&self.video, &planned, size).await;
         for (job, plan) in (0..).zip(planned.jobs) {
@@ -313,7 +272,7 @@ impl<'a> Batch<'a> {
         let with = self.with;
         let underway = &self.jobs[index];
         let decided = underway.kept.decided(&self.token, &underway.job, &self.video, failure);
-        let statuses = report::statuses(&decided);
+        let told = report::Told::of(&decided);
         let event_id = uuid::Uuid::new_v4().hyphenated().to_string();
         let finished =
             commit::finish(&with.store, &with.objects, &with.clock, &with.base_url, event_id, decided).await;
@@ -322,8 +281,8 @@ impl<'a> Batch<'a> {
                 if finished.event {
                     with.wake.notify_one();
                 }
-                let walk = report::Walk { claimed_ms: self.claimed_ms, stats: self.stats };
-                report::job_ended(&underway.job, &finished, &statuses, walk, began.elapsed());
+                let walk = report::Walk { claimed_ms: self.claimed_ms, stats: self.total() };
+                report::job_ended(&underway.job, &finished, &told, walk, began.elapsed());
                 self.jobs[index].over = true;
                 self.lost |= !finished.held;
             }
@@ -347,7 +306,7 @@ impl<'a> Batch<'a> {
 
     /// Ends what can be ended and gives the rest back, each job at the cost that it has to bear.
     async fn settle(mut self, ended: Ended) {
-        report::batch_ended(&self.video, &ended, self.walked.len(), &self.stats);
+        report::batch_ended(&self.video, &ended, self.walked.len(), &self.total());
         // The database may have been away when its last image came.
         self.finish_decided().await;
         for index in 0..self.jobs.len() {

@@ -83,7 +83,7 @@ pub fn fallback(fallback: &Fallback) -> Value {
 }
 
 /// How many points a wish names; 0 where only the medium would tell.
-fn asked(points: &Points) -> u32 {
+pub fn asked(points: &Points) -> u32 {
     match points {
         Points::List(times) => u32::try_from(times.len()).unwrap_or(u32::MAX),
         Points::Every { count, .. } | Points::Even { count, .. } => *count,

@@ -1,6 +1,5 @@
 //! A store, a clock set by hand, a notifier on both, and receivers that answer as the test says.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,9 +8,7 @@ use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId}
 use stillframe::model::spec::{Points, SnapshotSpec};
 use stillframe::service::clock::{Clock, ManualClock};
 use stillframe::service::publish::notifier;
-use stillframe::service::settings::{
-    ApiSettings, CallbackPolicy, CaptureSettings, LogSettings, Settings, WorkerSettings,
-};
+use stillframe::service::settings::{CallbackPolicy, Flags, Settings};
 use stillframe::service::store::Store;
 use stillframe::service::store::rows::{
     CallbackSettings, DeliveryRow, FinishedJob, NewDelivery, NewJob, Video,
@@ -39,37 +36,8 @@ pub fn policy() -> CallbackPolicy {
 }
 
 pub fn settings(callbacks: CallbackPolicy) -> Arc<Settings> {
-    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    Arc::new(Settings {
-        data: "data".into(),
-        free_bytes_min: 0,
-        media_roots: Vec::new(),
-        api: ApiSettings {
-            listen: any,
-            public_base_url: None,
-            clock_window: Duration::from_secs(900),
-            submit_per_second: 0,
-            max_connections: 1,
-        },
-        admin_listen: any,
-        capture: CaptureSettings {
-            jpeg_quality: 85,
-            count_max: 1,
-            interval_without_count_to_end: false,
-            frame_pixels_max: 1,
-            sheet_pixels_max: 1,
-        },
-        worker: WorkerSettings {
-            slots: 1,
-            run_cpu: Duration::from_secs(1),
-            no_progress: Duration::from_secs(1),
-            image_bytes: 1,
-            batch_bytes: 1,
-            time_slice: Duration::from_secs(1),
-        },
-        callbacks,
-        log: LogSettings { json: false, filter: String::new() },
-    })
+    let defaults = Settings::load(&Flags::default(), []).expect("defaults");
+    Arc::new(Settings { callbacks, ..defaults })
 }
 
 pub fn video() -> Video {

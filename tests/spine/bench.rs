@@ -9,6 +9,7 @@ use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId}
 use stillframe::model::spec::{Points, SnapshotSpec};
 use stillframe::service::batch::scheduler::Orders;
 use stillframe::service::clock::{Clock, ManualClock};
+use stillframe::service::devices::Devices;
 use stillframe::service::objects::{MediaRoots, ObjectStore};
 use stillframe::service::pipeline::{Partials, Pipeline};
 use stillframe::service::settings::{Flags, Settings};
@@ -46,18 +47,23 @@ impl Bench {
         let store = Store::open(&folder.path().join("stillframe.db")).await.unwrap();
         store.start_incarnation(&Incarnation("now".into()), START_MS).await.unwrap();
         let clock = ManualClock::new(START_MS);
-        let settings = Settings::load(&Flags::default(), []).unwrap();
+        let cpu = [("STILLFRAME_DEVICES_BACKEND".to_owned(), "cpu".to_owned())];
+        let settings = Settings::load(&Flags::default(), cpu).unwrap();
         let pool = PoolConfig {
             run_cpu: settings.worker.run_cpu,
             no_progress: settings.worker.no_progress,
             budget: Budget::new(settings.worker.image_bytes),
         };
+        let run_cpu = settings.worker.run_cpu;
+        let devices =
+            Devices::new(&settings.devices, run_cpu, pool.budget.clone(), Clock::Manual(clock.clone()));
         let settings = watch::Sender::new(Arc::new(settings));
         let pipeline = Pipeline {
             store: store.clone(),
             objects: ObjectStore::local(folder.path().join("objects")).unwrap(),
             roots: MediaRoots { roots: vec![media] },
             pool: Arc::new(Pool::start(pool).await.unwrap()),
+            devices: Arc::new(devices),
             settings: settings.subscribe(),
             clock: Clock::Manual(clock.clone()),
             base_url: "http://test".into(),

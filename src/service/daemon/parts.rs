@@ -18,6 +18,7 @@ use crate::service::admin::{AdminContext, Health};
 use crate::service::api::{ApiContext, ProbeRequest};
 use crate::service::batch::scheduler::Scheduler;
 use crate::service::clock::Clock;
+use crate::service::devices::Devices;
 use crate::service::objects::{MediaRoots, ObjectStore};
 use crate::service::pipeline::{Partials, Pipeline};
 use crate::service::publish::{notifier, sweep};
@@ -35,6 +36,7 @@ pub struct Parts {
     objects: ObjectStore,
     roots: MediaRoots,
     pool: Arc<Pool>,
+    devices: Arc<Devices>,
     clock: Clock,
     incarnation: Incarnation,
     base_url: String,
@@ -71,6 +73,8 @@ impl Parts {
             no_progress: settings.worker.no_progress,
             budget: Budget::new(settings.worker.image_bytes),
         };
+        let (run_cpu, budget) = (config.run_cpu, config.budget.clone());
+        let devices = Arc::new(Devices::new(&settings.devices, run_cpu, budget, clock.clone()));
         let pool = Arc::new(io("start the worker", Pool::start(config).await)?);
         let base_url = settings.api.public_base_url.clone().unwrap_or_else(|| format!("http://{api}"));
         Ok(Parts {
@@ -80,6 +84,7 @@ impl Parts {
             objects,
             roots,
             pool,
+            devices,
             clock,
             incarnation,
             base_url,
@@ -96,6 +101,7 @@ impl Parts {
             store: self.store.clone(),
             objects: self.objects.clone(),
             pool: Arc::clone(&self.pool),
+            devices: Arc::clone(&self.devices),
             settings: self.settings.subscribe(),
             clock: self.clock.clone(),
             incarnation: self.incarnation.clone(),
@@ -126,6 +132,7 @@ impl Parts {
             objects: self.objects.clone(),
             roots: self.roots.clone(),
             pool: Arc::clone(&self.pool),
+            devices: Arc::clone(&self.devices),
             settings: self.settings.subscribe(),
             clock: self.clock.clone(),
             base_url: self.base_url.clone(),
@@ -154,6 +161,11 @@ impl Parts {
         AdminContext { health: Arc::clone(&self.health), scrape: self.scrape.clone() }
     }
 
+    /// What opens and proves the devices.
+    pub fn devices(&self, stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.devices).keep(stop)
+    }
+
     /// What empties the outbox.
     pub fn callbacks(&self, stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
         let (store, settings) = (self.store.clone(), self.settings.subscribe());
@@ -162,6 +174,9 @@ impl Parts {
 
     /// Ends the worker and closes the store, once every task that shares them is gone; each within `patience`.
     pub async fn close(self, patience: Duration) {
+        if tokio::time::timeout(patience, self.devices.shut_down()).await.is_err() {
+            tracing::warn!("a device's process does not end");
+        }
         match Arc::try_unwrap(self.pool) {
             Ok(pool) => {
                 if tokio::time::timeout(patience, pool.shut_down()).await.is_err() {

@@ -14,6 +14,7 @@ use super::signals;
 use crate::model::ids::Incarnation;
 use crate::service::admin::Health;
 use crate::service::clock::Clock;
+use crate::service::devices::Devices;
 use crate::service::objects::ObjectStore;
 use crate::service::settings::Settings;
 use crate::service::stop;
@@ -36,6 +37,7 @@ pub struct Rounds {
     pub store: Store,
     pub objects: ObjectStore,
     pub pool: Arc<Pool>,
+    pub devices: Arc<Devices>,
     pub settings: watch::Receiver<Arc<Settings>>,
     pub clock: Clock,
     pub incarnation: Incarnation,
@@ -117,6 +119,7 @@ impl Rounds {
         let gauges = self.pool.gauges();
         let slots = self.settings.borrow().slots() as u64;
         metrics::workers(gauges.busy, slots, gauges.zygote_restarts);
+        self.devices.tell();
     }
 
     async fn look_at_store(&self, now_ms: i64) {

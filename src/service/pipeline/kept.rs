@@ -25,8 +25,10 @@ pub struct Kept {
     pub progress: JobProgress,
     pictures: BTreeMap<u32, TempObject>,
     sheets: BTreeMap<u32, TempObject>,
-    /// Devices that gave up on it, in the order of time. One is enough: no other is asked.
+    /// Devices that gave up on it, in the order of time.
     pub fallbacks: Vec<Fallback>,
+    /// One device that did not do it is enough: no other is asked.
+    pub device_gave_up: bool,
     /// The file that all of it was taken from.
     pub identity: Option<FileIdentity>,
 }
@@ -39,6 +41,7 @@ impl Kept {
             pictures: BTreeMap::new(),
             sheets: BTreeMap::new(),
             fallbacks: Vec::new(),
+            device_gave_up: false,
             identity: None,
         }
     }
@@ -126,7 +129,7 @@ impl Partials {
     /// Puts down what a job has, if that is anything.
     pub fn put(&self, video: &VideoId, job: &JobId, kept: Kept) {
         let mut all = self.lock();
-        let worth = kept.progress.planned.is_some() || !kept.fallbacks.is_empty();
+        let worth = kept.progress.planned.is_some() || kept.device_gave_up;
         if worth && all.len() < PARTIALS_MAX {
             all.insert(job.clone(), (video.clone(), kept));
         }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::model::device::Refusal;
 use crate::model::job::{Ended, Stats};
 use crate::model::media::Backend;
 use crate::model::snapshot::PointStatus;
@@ -12,9 +13,20 @@ use crate::service::publish::commit::{self, Decided, Finished};
 use crate::service::store::rows::{Job, Video};
 use crate::service::telemetry::metrics::{self, JobEnd};
 
-/// How the points of a job ended.
-pub fn statuses(decided: &Decided) -> Vec<PointStatus> {
-    decided.points.iter().map(|point| commit::status_of(point, decided)).collect()
+/// What is told of a job that is about to be committed.
+#[derive(Clone, Debug)]
+pub struct Told {
+    statuses: Vec<PointStatus>,
+    backends: String,
+    fallbacks: String,
+}
+
+impl Told {
+    /// Looks at a job before its end takes it.
+    pub fn of(decided: &Decided) -> Told {
+        let statuses = decided.points.iter().map(|point| commit::status_of(point, decided)).collect();
+        Told { statuses, backends: backends(decided), fallbacks: fallbacks(decided) }
+    }
 }
 
 /// The walk that a job ended in.
@@ -26,7 +38,8 @@ pub struct Walk {
 }
 
 /// A job was finished, or turned out to be nobody's any more.
-pub fn job_ended(job: &Job, finished: &Finished, points: &[PointStatus], walk: Walk, publish: Duration) {
+pub fn job_ended(job: &Job, finished: &Finished, told: &Told, walk: Walk, publish: Duration) {
+    let points = &told.statuses;
     if !finished.held {
         metrics::claim_lost();
         tracing::info!(job_id = %job.id, video_id = %job.video, "the end of a job was thrown away: not ours any more");
@@ -68,7 +81,8 @@ pub fn job_ended(job: &Job, finished: &Finished, points: &[PointStatus], walk: W
         sheets = tally.sheets,
         sheets_asked = tally.sheets_asked,
         attempt,
-        backend = Backend::Cpu.name(),
+        backend = told.backends,
+        fallbacks = told.fallbacks,
         queue_ms = walk.claimed_ms - job.created_ms,
         run_ms = finished.ended_ms - walk.claimed_ms,
         open_us = stages.open,
@@ -79,6 +93,31 @@ pub fn job_ended(job: &Job, finished: &Finished, points: &[PointStatus], walk: W
         publish_us = u64::try_from(publish.as_micros()).unwrap_or(u64::MAX),
         "job ended"
     );
+}
+
+/// Where the pictures were decoded: `cpu`, `cuda`, or both with a plus between.
+fn backends(decided: &Decided) -> String {
+    let shown = decided.points.iter().filter_map(|point| point.shown.as_ref());
+    let seen: Vec<Backend> = shown.map(|shown| shown.backend).collect();
+    let names = Backend::ALL.into_iter().filter(|backend| seen.contains(backend)).map(Backend::name);
+    names.collect::<Vec<_>>().join("+")
+}
+
+/// Devices that gave up, and why: `cuda:copy`; none is `none`.
+fn fallbacks(decided: &Decided) -> String {
+    if decided.fallbacks.is_empty() {
+        return "none".to_owned();
+    }
+    let told = decided.fallbacks.iter().map(|fallback| {
+        format!("{}:{} ({} points)", fallback.from.name(), fallback.reason.name(), fallback.points)
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// A device gave up on a batch that misses so many points; the CPU takes over.
+pub fn fell_back(video: &Video, from: Backend, reason: Refusal, points: u32, text: &str) {
+    metrics::fell_back(from, reason);
+    tracing::warn!(video_id = %video.id, from = from.name(), reason = reason.name(), points, "the CPU takes over from a device: {text}");
 }
 
 /// A walk ended; `jobs` were walked together, `stats` is what that cost.

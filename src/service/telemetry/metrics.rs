@@ -10,6 +10,7 @@ use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::model::coded::Unfit;
+use crate::model::device::Refusal;
 use crate::model::job::{Death, FailCode, Stage, Stats};
 use crate::model::media::Backend;
 use crate::model::snapshot::PointStatus;
@@ -104,14 +105,20 @@ pub const METRICS: &[Metric] = &[
         &[label("reason", &["not_told", "not_understood", "reference_not_there", "state_turned_over", "buffer_crowded", "decoder_differs"])]),
     metric("stillframe_seek_runs_total", Kind::Counter, Count, "Decode runs of walks; one serves all points whose frames it holds.", &[]),
     metric("stillframe_decoded_frames_total", Kind::Counter, Count, "Coded pictures that a decoder was given, hidden ones included.",
-        &[label("backend", &["cpu"])]),
+        &[label("backend", &["cpu", "cuda", "vaapi"])]),
+    metric("stillframe_decoder_fallback_total", Kind::Counter, Count, "Batches that a device gave up on and the CPU took over.",
+        &[label("from", &["cuda", "vaapi"]),
+          label("reason", &["no_device", "unsupported", "unproven", "software", "out_of_memory", "send", "receive", "transfer", "copy",
+            "no_frame", "damage", "linear", "lost", "crash", "hang", "breaker"])]),
+    metric("stillframe_gpu_available", Kind::Gauge, Count, "Devices that stand ready to decode.", &[]),
+    metric("stillframe_gpu_sessions", Kind::Gauge, Count, "Batches that devices are at work on.", &[]),
     metric("stillframe_frames_per_point", FRAMES, Count, "Decoded frames of a batch for each of its pictures.", &[]),
     metric("stillframe_media_rejected_total", Kind::Counter, Count, "Batches that failed for what the video is.",
         &[label("reason", &["not_found", "not_a_file", "empty", "not_media", "incomplete", "no_video", "unsupported", "too_large",
             "corrupt", "past_end", "replaced"])]),
     metric("stillframe_workers", Kind::Gauge, Count, "Children at work, and slots without one.", &[label("state", &["busy", "idle"])]),
-    metric("stillframe_worker_restarts_total", Kind::Counter, Count, "Children that died, by cause; zygote: all of them at once.",
-        &[label("cause", &["crash", "timeout", "oom", "zygote"])]),
+    metric("stillframe_worker_restarts_total", Kind::Counter, Count, "Children that died, by cause; zygote: all of them at once; recycle: device helpers that were replaced.",
+        &[label("cause", &["crash", "timeout", "oom", "zygote", "recycle"])]),
     metric("stillframe_worker_zygote_restarts", Kind::Gauge, Count, "Starts of the zygote after the first.", &[]),
     metric("stillframe_lease_lost_total", Kind::Counter, Count, "Ends of jobs that were thrown away because the claim no longer held.", &[]),
     metric("stillframe_callbacks_total", Kind::Counter, Count, "Callbacks that came to their end.",
@@ -175,6 +182,11 @@ impl Scrape {
                     values.iter().for_each(|value| touch(metric, vec![metrics::Label::new(*name, *value)]));
                 }
                 _ => {}
+            }
+        }
+        for from in [Backend::Cuda, Backend::Vaapi].map(Backend::name) {
+            for reason in Refusal::ALL.map(Refusal::name) {
+                counter!("stillframe_decoder_fallback_total", "from" => from, "reason" => reason).absolute(0);
             }
         }
         counter!("stillframe_jobs_finished_total", "result" => "success", "reason" => "none").absolute(0);
@@ -321,6 +333,19 @@ pub fn worker_died(cause: Death) {
     if cause != Death::Killed {
         counter!("stillframe_worker_restarts_total", "cause" => cause.name()).increment(1);
     }
+}
+
+/// A device gave up on a batch, and the CPU takes over.
+pub fn fell_back(from: Backend, reason: Refusal) {
+    counter!("stillframe_decoder_fallback_total", "from" => from.name(), "reason" => reason.name())
+        .increment(1);
+}
+
+/// Devices that stand ready, batches on devices, and helpers that were replaced so far.
+pub fn devices(ready: u64, sessions: u64, recycled: u64) {
+    gauge!("stillframe_gpu_available").set(float(ready));
+    gauge!("stillframe_gpu_sessions").set(float(sessions));
+    counter!("stillframe_worker_restarts_total", "cause" => "recycle").absolute(recycled);
 }
 
 /// Children at work, free slots, and how often the zygote was started again.

@@ -42,6 +42,8 @@ fn every_event() {
     media_rejected(FailCode::Corrupt);
     worker_died(Death::Crash);
     worker_died(Death::Killed);
+    fell_back(Backend::Vaapi, Refusal::NoFrame);
+    devices(2, 1, 5);
     workers(1, 4, 0);
     claim_lost();
     db_commit(0.001, 7);
@@ -125,6 +127,11 @@ fn numbers_come_out_as_they_went_in() {
         "stillframe_jobs_quarantined_total 1",
         "stillframe_last_success_timestamp_seconds 0",
         "stillframe_worker_restarts_total{cause=\"crash\"} 1",
+        "stillframe_worker_restarts_total{cause=\"recycle\"} 5",
+        "stillframe_decoder_fallback_total{from=\"vaapi\",reason=\"no_frame\"} 1",
+        "stillframe_decoder_fallback_total{from=\"cuda\",reason=\"copy\"} 0",
+        "stillframe_gpu_available 2",
+        "stillframe_gpu_sessions 1",
         "stillframe_workers{state=\"idle\"} 3",
         "stillframe_video_opens_total 1",
         "stillframe_seek_runs_total 3",
@@ -142,6 +149,20 @@ fn unfit_runs_are_told_by_every_reason() {
     let listed = METRICS.iter().find(|m| m.name == "stillframe_unfit_runs_total").map(|m| m.labels);
     let Some([Label { values: Values::These(values), .. }]) = listed else { panic!("one listed label") };
     assert_eq!(*values, Unfit::ALL.map(Unfit::name));
+}
+
+#[test]
+fn fallbacks_are_told_by_every_reason_and_frames_by_every_backend() {
+    let listed = |name: &str| METRICS.iter().find(|m| m.name == name).map(|m| m.labels);
+    let Some([from, reason]) = listed("stillframe_decoder_fallback_total") else { panic!("two labels") };
+    let (Values::These(from), Values::These(reason)) = (from.values, reason.values) else { panic!("listed") };
+    assert_eq!(from, &Backend::ALL.map(Backend::name)[1..]);
+    assert_eq!(reason, Refusal::ALL.map(Refusal::name));
+    let Some([Label { values: Values::These(backends), .. }]) = listed("stillframe_decoded_frames_total")
+    else {
+        panic!("one listed label")
+    };
+    assert_eq!(*backends, Backend::ALL.map(Backend::name));
 }
 
 #[test]
