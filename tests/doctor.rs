@@ -4,15 +4,46 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use serde_json::Value;
 
-/// Runs doctor with ports that are free; returns its checks.
-fn doctor(arguments: &[&str], code: i32) -> Vec<Value> {
+use common::fake::cuda::{self, FakeCuda};
+
+/// Doctor with ports that are free, and without the devices that this machine may have.
+fn command(arguments: &[&str]) -> Command {
     let mut command = common::stillframe();
     command.env("STILLFRAME_API_LISTEN", "127.0.0.1:0").env("STILLFRAME_ADMIN_LISTEN", "127.0.0.1:0");
-    let output = common::run(command.args(["doctor", "--json"]).args(arguments), code);
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    told["checks"].as_array().unwrap().clone()
+    command.env("STILLFRAME_DEVICES_BACKEND", "cpu").args(["doctor", "--json"]).args(arguments);
+    command
+}
+
+fn told(command: &mut Command, code: i32) -> Value {
+    serde_json::from_slice(&common::run(command, code).stdout).unwrap()
+}
+
+/// Runs doctor; returns its checks.
+fn doctor(arguments: &[&str], code: i32) -> Vec<Value> {
+    told(&mut command(arguments), code)["checks"].as_array().unwrap().clone()
+}
+
+/// Runs doctor with the double of a device as the one that is configured.
+fn with_device(fake: &FakeCuda, code: i32) -> (Vec<Value>, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(&["--data", folder.path().to_str().unwrap()]);
+    command.env("STILLFRAME_DEVICES_BACKEND", "auto").env("STILLFRAME_DEVICES_CUDA", "0");
+    let told = told(fake.lend(&mut command), code);
+    (told["checks"].as_array().unwrap().clone(), told["devices"][0].clone())
+}
+
+/// A double that knows every built-in clip.
+fn knowing() -> FakeCuda {
+    let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/media/proof");
+    let clips = std::fs::read_dir(clips).unwrap().map(|entry| entry.unwrap().path());
+    let clips: Vec<PathBuf> = clips.filter(|path| path.extension().is_some_and(|end| end == "mkv")).collect();
+    assert!(clips.len() >= 10, "{clips:?}");
+    cuda::knowing(&clips.iter().map(PathBuf::as_path).collect::<Vec<_>>())
 }
 
 fn verdict<'a>(checks: &'a [Value], name: &str) -> &'a str {
@@ -26,7 +57,17 @@ fn a_host_that_works() {
     let data = folder.path().join("data");
     let root = folder.path().to_str().unwrap();
     let checks = doctor(&["--data", data.to_str().unwrap(), "--media-root", root], 0);
-    for name in ["build", "libavcodec", "zimg", "containers", "jpeg", "data folder", "database", "api port"] {
+    for name in [
+        "build",
+        "libavcodec",
+        "zimg",
+        "containers",
+        "jpeg",
+        "data folder",
+        "database",
+        "api port",
+        "devices",
+    ] {
         assert_eq!(verdict(&checks, name), "ok", "{checks:?}");
     }
     // What it wrote to see whether it can is gone, and what is not there was not made.
@@ -61,4 +102,45 @@ fn a_configuration_that_is_wrong_is_a_fault() {
     let checks = doctor(&["--config", file.to_str().unwrap()], 1);
     assert_eq!(verdict(&checks, "settings"), "fault", "{checks:?}");
     assert_eq!(verdict(&checks, "libavcodec"), "ok", "{checks:?}");
+}
+
+#[test]
+fn a_device_that_works() {
+    let fake = knowing();
+    let (checks, device) = with_device(&fake, 0);
+    assert_eq!(verdict(&checks, "device cuda:0"), "ok", "{checks:?}");
+    for class in ["h264 8 bit", "hevc 8 bit", "hevc 10 bit", "vp9 8 bit", "mpeg2video 8 bit", "mpeg4 8 bit"] {
+        assert_eq!(verdict(&checks, &format!("cuda:0 {class}")), "ok", "{checks:?}");
+    }
+    // The double is of a kind that does not decode it.
+    let others = checks.iter().find(|check| check["check"] == "cuda:0 others").unwrap();
+    assert!(others["text"].as_str().unwrap().contains("av1 8 bit"), "{others}");
+    let decodes = device["decodes"].as_array().unwrap();
+    assert!(decodes.len() > 5 && decodes.iter().all(|row| row["exact"] == true), "{device}");
+    assert_eq!(fake.misses(), 0);
+    fake.assert_nothing_left();
+}
+
+#[test]
+fn a_device_that_decodes_wrong_or_dies_of_it() {
+    let fake = knowing();
+    for (fault, reason) in [("MapVideoFrame=wrong", "unproven"), ("CreateDecoder=crash", "crash")] {
+        fake.control(&["caps.codec=h264,hevc", fault]);
+        let (checks, device) = with_device(&fake, 1);
+        assert_eq!(verdict(&checks, "device cuda:0"), "ok", "{checks:?}");
+        for (n, class) in ["h264 8 bit", "hevc 8 bit"].into_iter().enumerate() {
+            assert_eq!(verdict(&checks, &format!("cuda:0 {class}")), "fault", "{checks:?}");
+            assert_eq!(device["decodes"][n]["why_not"]["reason"], reason, "{device}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_does_not_open() {
+    for (fake, part) in [(cuda::compute_only(), "libnvcuvid"), (cuda::hollow_driver(), "cuda:0")] {
+        let (checks, device) = with_device(&fake, 1);
+        assert_eq!(verdict(&checks, "device cuda:0"), "fault", "{checks:?}");
+        assert_eq!(device["why_not"]["reason"], "no_device");
+        assert!(device["why_not"]["text"].as_str().unwrap().contains(part), "{device}");
+    }
 }

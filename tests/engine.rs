@@ -1,9 +1,13 @@
 //! The engine in this process, with a receiver that looks on.
 
 mod common;
+#[path = "engine/offer.rs"]
+mod offer;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +16,7 @@ use stillframe::engine::media::source::warm_up;
 use stillframe::engine::run::run;
 use stillframe::model::delivery::{Deliver, Gone, Message};
 use stillframe::model::job::{BatchJob, Ended, FailCode, Grant, Source, VideoBatch};
-use stillframe::model::limits::FRAME_PIXELS_MAX;
+use stillframe::model::limits::{FRAME_PIXELS_MAX, POOL_PAYLOAD_BYTES_MAX};
 use stillframe::model::snapshot::ImageKind;
 use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
 

@@ -3,6 +3,8 @@
 //! Owns the list of checks and what counts as a fault. Never changes anything that stays: what it writes to see whether
 //! it can, it removes.
 
+mod devices;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -76,27 +78,31 @@ pub fn run(global: &Global, args: Args) -> u8 {
     checks.push(listed("decoders", &facts::decoders(), NEEDED));
     checks.push(outcome("jpeg", encodes()));
     checks.push(sandbox());
+    let mut seen = json!([]);
     match Settings::of_process(&flags) {
         Ok(settings) => {
             checks.push(check("settings", Verdict::Ok, "understood"));
             checks.extend(host(&settings));
+            let (more, objects) = devices::examine(&settings.devices);
+            checks.extend(more);
+            seen = objects;
         }
         Err(error) => checks.push(check("settings", Verdict::Fault, error.to_string())),
     }
-    tell(&checks, args.json);
+    tell(&checks, &seen, args.json);
     match checks.iter().any(|check| check.verdict == Verdict::Fault) {
         true => exit::FAULT,
         false => exit::DONE,
     }
 }
 
-fn tell(checks: &[Check], as_json: bool) {
+fn tell(checks: &[Check], devices: &serde_json::Value, as_json: bool) {
     if as_json {
         let rows: Vec<_> = checks
             .iter()
             .map(|check| json!({"check": check.name, "verdict": check.verdict.name(), "text": check.text}))
             .collect();
-        return common::print_json(&json!({ "checks": rows }));
+        return common::print_json(&json!({ "checks": rows, "devices": devices }));
     }
     for Check { name, verdict, text } in checks {
         say!("{:<6} {name:<22} {text}", verdict.name());

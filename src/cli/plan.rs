@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::points::PointArgs;
 use super::roads::Tally;
 use super::{Global, exit, points, report, say};
+use crate::engine::capture::backend::{Choice, Verdict};
 use crate::engine::capture::closure::Sent;
 use crate::engine::capture::steps::SeekRun;
 use crate::engine::media::source::warm_up;
@@ -16,6 +17,8 @@ use crate::engine::run::survey;
 use crate::engine::wishes::Wishes;
 use crate::model::coded::Unfit;
 use crate::model::delivery::{Deliver, Gone, Message};
+use crate::model::device::{CodecClass, DeviceCodec, DeviceRow};
+use crate::model::job::VideoBatch;
 use crate::model::media::{MediaFacts, Need, Start};
 use crate::model::time::Seconds;
 
@@ -25,9 +28,34 @@ pub struct Args {
     pub file: PathBuf,
     #[command(flatten)]
     pub points: PointArgs,
+    /// Choose the backend as if a device stood ready that decodes these kinds, each a codec and its bits
+    #[arg(long, value_name = "h264:8,hevc:10,...", value_delimiter = ',', value_parser = row)]
+    pub offer: Vec<DeviceRow>,
+    /// Decoding threads that such a device is weighed against
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a device of today takes of one kind.
+fn row(text: &str) -> Result<DeviceRow, String> {
+    let class = text.split_once(':').and_then(|(codec, depth)| {
+        let (codec, depth) = (DeviceCodec::parse(codec)?, depth.parse().ok()?);
+        [8, 10, 12].contains(&depth).then_some(CodecClass { codec, depth })
+    });
+    let class = class.ok_or("not a codec and its bits: 8, 10 or 12")?;
+    let (side_min, side_max) = (48, 4_096);
+    Ok(DeviceRow {
+        class,
+        width_min: side_min,
+        height_min: side_min,
+        width_max: side_max,
+        height_max: side_max,
+        macroblocks_max: side_max * side_max / 256,
+        proven: None,
+    })
 }
 
 /// Nobody listens: the plan is the result.
@@ -43,13 +71,13 @@ impl Deliver for Silent {
 pub fn run(_global: &Global, args: Args) -> u8 {
     warm_up();
     let batch = match args.points.batch(None) {
-        Ok(batch) => batch,
+        Ok(batch) => VideoBatch { offer: args.offer.clone(), ..batch },
         Err(text) => {
             say::complain(text);
             return exit::USAGE;
         }
     };
-    let planned = points::open(&args.file).and_then(|source| survey(&batch, source, &Silent));
+    let planned = points::open(&args.file).and_then(|source| survey(&batch, source, args.threads, &Silent));
     let (facts, wishes, survey, stats) = match planned {
         Ok(planned) => planned,
         Err(failure) => {
@@ -62,7 +90,8 @@ pub fn run(_global: &Global, args: Args) -> u8 {
         say!(
             "{}",
             json!({"file": args.file.display().to_string(), "media": report::media(&facts), "runs": runs,
-                   "linear": linear, "stats": report::stats(&Tally::of_cpu(stats))})
+                   "linear": linear, "backend": survey.choice.map(backend),
+                   "stats": report::stats(&Tally::of_cpu(stats))})
         );
         return exit::DONE;
     }
@@ -70,8 +99,44 @@ pub fn run(_global: &Global, args: Args) -> u8 {
     if let Some(reason) = linear {
         say!("the rest is decoded from the first packet on: {reason}");
     }
+    if let Some(choice) = survey.choice {
+        print_choice(choice);
+    }
     say!("{} packets read, {} seeks", stats.packets_read, stats.seeks);
     exit::DONE
+}
+
+/// Where it would be decoded, why there, and what the model takes that to cost.
+fn backend(choice: Choice) -> Value {
+    let (on, why) = match choice.verdict {
+        Verdict::Device => ("device", None),
+        Verdict::Cpu(why) => ("cpu", Some(why.name())),
+        Verdict::Undecided => ("cpu", None),
+    };
+    let mut object = json!({"choice": on, "why": why});
+    if let Some(estimate) = choice.estimate {
+        object["cpu_us"] = json!(estimate.cpu_us);
+        object["cpu_wall_us"] = json!(estimate.cpu_wall_us);
+        object["device_cpu_us"] = json!(estimate.device_cpu_us);
+        object["device_wall_us"] = json!(estimate.device_wall_us);
+    }
+    object
+}
+
+fn print_choice(choice: Choice) {
+    let choice = backend(choice);
+    let why = choice["why"].as_str().map_or_else(String::new, |why| format!(" ({why})"));
+    let ms = |key: &str| choice[key].as_u64().unwrap_or(0) / 1000;
+    let costs = match choice["cpu_us"].is_null() {
+        true => String::new(),
+        false => format!(
+            ": about {} ms on the CPU, with a device {} ms of it and {} ms in all",
+            ms("cpu_us"),
+            ms("device_cpu_us"),
+            ms("device_wall_us")
+        ),
+    };
+    say!("decoded on the {}{why}{costs}", choice["choice"].as_str().unwrap_or_default());
 }
 
 /// One run for a person to check, packet by packet in decode order.

@@ -3,7 +3,7 @@
 //! Owns the open device and what was proved on it. Never decodes in software: what the device does not do ends the walk
 //! as refused, and is the CPU's.
 
-use super::capture::backend;
+use super::capture::backend::{self, Why};
 use super::decode::Decoders;
 use super::develop::Develop;
 use super::guard::guarded;
@@ -64,8 +64,7 @@ impl Device {
         let Some(row) = self.facts.rows.iter_mut().find(|row| row.class == class) else {
             return Err(Trouble::new(Refusal::Unsupported, format!("the device does not decode {class}")));
         };
-        let unproven =
-            || Trouble::new(Refusal::Unproven, format!("the built-in clip of {class} came out wrong"));
+        let unproven = || Trouble::new(Refusal::Unproven, format!("the built-in clip of {class} came out wrong"));
         match row.proven {
             Some(true) => Ok(()),
             Some(false) => Err(unproven()),
@@ -88,13 +87,7 @@ impl Device {
 
     /// As `run::run`, but frames are decoded on the device only: at the first bad sign it ends as `Refused`, and what
     /// was delivered before stays.
-    pub fn run(
-        &mut self,
-        batch: &VideoBatch,
-        source: Source,
-        grant: Grant,
-        out: &dyn Deliver,
-    ) -> (Ended, Stats) {
+    pub fn run(&mut self, batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
         let ledger = Ledger::new();
         let ended = match guarded(Stage::Decode, || self.walk(batch, source, grant, out, &ledger)) {
             Ok(Ok(ended)) => ended,
@@ -140,9 +133,10 @@ impl Device {
 
     /// A decoder for the stream, if this device is for streams of its kind.
     fn decoder(&mut self, medium: &Medium) -> Result<DeviceDecoder, Trouble> {
-        let refusal = |text| Trouble::new(Refusal::Unsupported, text);
-        let row = backend::admit(&medium.coding, &self.facts.rows)
-            .map_err(|why| refusal(format!("not for this device: {}", why.name())))?;
+        let row = backend::admit(&medium.coding, &self.facts.rows).map_err(|why| {
+            let reason = if why == Why::Unproven { Refusal::Unproven } else { Refusal::Unsupported };
+            Trouble::new(reason, format!("not for this device: {}", why.name()))
+        })?;
         let class = row.class;
         if !medium.reader.can_plan() {
             return Err(Trouble::new(Refusal::Linear, "the stream must be walked from its first packet"));

@@ -59,3 +59,121 @@ impl Waiting {
         self.runs
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::capture::closure::Sent;
+    use crate::engine::capture::steps::Target;
+    use crate::model::coded::Coded;
+    use crate::model::device::{CodecClass, DeviceCodec};
+    use crate::model::limits::POOL_PAYLOAD_BYTES_MAX;
+    use crate::model::media::{Field, FrameHeader, Need, PacketHead, Start};
+
+    const PACKET: usize = 1 << 18;
+
+    fn waiting(lanes: u32) -> Waiting {
+        let class = CodecClass { codec: DeviceCodec::H264, depth: 8 };
+        let side = (16, 4_096);
+        let row = DeviceRow {
+            class,
+            width_min: side.0,
+            height_min: side.0,
+            width_max: side.1,
+            height_max: side.1,
+            macroblocks_max: u32::MAX,
+            proven: None,
+        };
+        let (codec, chroma) = ("h264".to_owned(), Some((1, 1)));
+        let coding = Coding { codec, profile: 100, depth: 8, chroma, width: 1280, height: 720 };
+        assert!(Waiting::for_batch(&[], &coding, lanes).is_none());
+        Waiting::for_batch(&[row], &coding, lanes).expect("the row takes it")
+    }
+
+    /// A run of `packets` packets that begins at `first`, all of it sent for its last picture.
+    fn run(first: u64, packets: usize) -> (SeekRun, Vec<Packet>) {
+        let header = FrameHeader {
+            start: Start::Clean,
+            key: true,
+            hidden: false,
+            need: Need::Always,
+            field: Field::Frame,
+            resilient: false,
+        };
+        let head = PacketHead {
+            pts: Some(0),
+            dts: Some(0),
+            duration: 1,
+            size: PACKET as u32,
+            header,
+            coded: Coded::Unknown,
+        };
+        let last =
+            Target { seq: first + packets as u64 - 1, head: head.clone(), wants: vec![0], is_last: false };
+        let run = SeekRun {
+            first,
+            start: Start::Clean,
+            exact_from: 0,
+            heads: vec![head; packets],
+            sent: vec![Sent::Whole; packets],
+            unfit: None,
+            targets: vec![last],
+        };
+        (run, (0..packets).map(|_| Packet::copy(&[0; PACKET])).collect())
+    }
+
+    fn bytes(runs: &[(SeekRun, Vec<Packet>)]) -> usize {
+        runs.iter().flat_map(|(_, packets)| packets).map(Packet::size).sum()
+    }
+
+    #[test]
+    fn no_more_wait_than_the_pool_holds() {
+        // So many threads that no device is faster: nothing but the bound ends the waiting.
+        let mut waiting = waiting(1_000);
+        for number in 0.. {
+            let (run, packets) = run(number * 4, 4);
+            match waiting.hear(run, packets) {
+                Heard::Wait => assert!(bytes(&waiting.runs) <= POOL_PAYLOAD_BYTES_MAX),
+                Heard::Device => panic!("no device is faster"),
+                Heard::Cpu(runs) => {
+                    assert_eq!(bytes(&runs), POOL_PAYLOAD_BYTES_MAX + 4 * PACKET);
+                    assert!(runs.windows(2).all(|pair| pair[0].0.first < pair[1].0.first));
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn enough_work_is_a_devices() {
+        let mut waiting = waiting(1);
+        let heard = (0..).map(|number| {
+            let (run, packets) = run(number * 4, 4);
+            waiting.hear(run, packets)
+        });
+        let decided = heard.take(16).find(|heard| !matches!(heard, Heard::Wait));
+        assert!(matches!(decided, Some(Heard::Device)));
+    }
+
+    #[test]
+    fn a_run_too_large_to_wait_decides_with_those_that_do() {
+        let with = |last: usize, lanes| {
+            let mut waiting = waiting(lanes);
+            let (small, packets) = run(0, 4);
+            assert!(matches!(waiting.hear(small, packets), Heard::Wait));
+            waiting.last(Some(&run(4, last).0))
+        };
+        assert!(matches!(with(100, 1), Heard::Device));
+        assert!(matches!(with(1, 1), Heard::Cpu(runs) if runs.len() == 1));
+        assert!(matches!(with(100, 1_000), Heard::Cpu(runs) if runs.len() == 1));
+        assert!(matches!(waiting(1).last(None), Heard::Cpu(runs) if runs.is_empty()));
+    }
+
+    #[test]
+    fn what_is_given_up_is_all_there_was() {
+        let mut waiting = waiting(1);
+        let (one, packets) = run(0, 2);
+        assert!(matches!(waiting.hear(one, packets), Heard::Wait));
+        assert_eq!(bytes(&waiting.give_up()), 2 * PACKET);
+    }
+}

@@ -12,6 +12,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use super::capture::backend::Choice;
 use super::capture::points;
 use super::decode::Decoders;
 use super::develop::Develop;
@@ -103,10 +104,7 @@ fn walk(
         ledger,
         grant,
     };
-    // There are no more runs than wants.
-    let most = u32::try_from(wishes.wants.len()).unwrap_or(u32::MAX);
-    let lanes = if most == 1 { frame_threads } else { threads.min(most) };
-    let waiting = Waiting::for_batch(&batch.offer, &medium.coding, lanes);
+    let waiting = Waiting::for_batch(&batch.offer, &medium.coding, lanes(&wishes, threads, frame_threads));
     let mut walker = Walker { reader: &mut medium.reader, hall, waiting, survey: None, road: None };
     let walked = pool.in_place_scope(|scope| walker.walk(scope));
     walker.tell();
@@ -117,13 +115,23 @@ fn walk(
     })
 }
 
-/// What `run` would do for these points: the medium, the wishes and the seek runs, without decoding.
+/// Runs that are decoded at a time: there are no more of them than wants, and a single one has frame threads.
+fn lanes(wishes: &Wishes, threads: u32, frame_threads: u32) -> u32 {
+    match u32::try_from(wishes.wants.len()).unwrap_or(u32::MAX) {
+        1 => frame_threads,
+        most => threads.min(most),
+    }
+}
+
+/// What `run` would do for these points with so many threads: the medium, the wishes and the seek runs, without
+/// decoding.
 ///
 /// # Errors
 /// As `run`: what ends the whole batch.
 pub fn survey(
     batch: &VideoBatch,
     source: Source,
+    threads: u32,
     out: &dyn Deliver,
 ) -> Result<(MediaFacts, Wishes, Survey, Stats), Failure> {
     let ledger = Ledger::new();
@@ -148,16 +156,15 @@ pub fn survey(
         rayon::in_place_scope(|scope| walker.walk(scope))?;
         walker.tell();
     }
+    let lanes = lanes(&wishes, threads, 1);
+    let linear = survey.linear.is_some();
+    survey.choice = Some(Choice::of_plan(&medium.coding, &batch.offer, lanes, &survey.runs, linear));
     Ok((medium.facts, wishes, survey, ledger.stats()))
 }
 
 /// Opens the video. A length that the container does not tell is found by reading it through once, when a
 /// point needs it.
-pub(super) fn open(
-    batch: &VideoBatch,
-    source: Source,
-    ledger: &Ledger<'_>,
-) -> Result<probe::Medium, Failure> {
+pub(super) fn open(batch: &VideoBatch, source: Source, ledger: &Ledger<'_>) -> Result<probe::Medium, Failure> {
     ledger.opens.fetch_add(1, Ordering::Relaxed);
     let mut medium =
         ledger.charge(Stage::Open, || probe::open(source, batch.stream, batch.frame_pixels_max))?;

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use rayon::Scope;
 
+use super::capture::backend::Choice;
 use super::capture::plan::Planner;
 use super::capture::steps::{Reason, SeekRun, Step, Want};
 use super::decode::{Held, Packets};
@@ -46,6 +47,8 @@ pub struct Survey {
     pub runs: Vec<SeekRun>,
     /// Why everything from the first packet on would be decoded, if so.
     pub linear: Option<Reason>,
+    /// Where.
+    pub choice: Option<Choice>,
 }
 
 /// How a walk came to its end.

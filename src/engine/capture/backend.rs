@@ -238,8 +238,7 @@ impl Scales {
     /// Why no device on offer takes it.
     pub fn new(coding: &Coding, offer: &[DeviceRow], lanes: u32) -> Result<Scales, Why> {
         let row = admit(coding, offer)?;
-        let pixels = u64::from(coding.width) * u64::from(coding.height);
-        Ok(Scales { class: row.class, pixels, lanes, work: Work::default(), held: 0 })
+        Ok(Scales { class: row.class, pixels: pixels(coding), lanes, work: Work::default(), held: 0 })
     }
 
     /// One more run. When the runs that wait would hold too much, what is there decides.
@@ -268,6 +267,42 @@ impl Scales {
     pub fn estimate(&self) -> Estimate {
         Estimate::of(self.class, self.pixels, self.lanes, self.work)
     }
+}
+
+/// Where a whole plan would be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Never undecided.
+    pub verdict: Verdict,
+    /// What all of its runs cost; none for a codec that no device has, and for a walk that is not planned to its end.
+    pub estimate: Option<Estimate>,
+}
+
+impl Choice {
+    /// What a walk would come to that finds these runs, and whether it then turned `linear`.
+    pub fn of_plan(
+        coding: &Coding,
+        offer: &[DeviceRow],
+        lanes: u32,
+        runs: &[SeekRun],
+        linear: bool,
+    ) -> Choice {
+        let verdict = Scales::new(coding, offer, lanes).map_or_else(Verdict::Cpu, |mut scales| {
+            let on_the_way = runs.iter().map(|run| scales.add(run)).find(|v| *v != Verdict::Undecided);
+            on_the_way.unwrap_or_else(|| if linear { Verdict::Cpu(Why::Linear) } else { scales.last() })
+        });
+        let codec = DeviceCodec::parse(&coding.codec).filter(|_| !linear);
+        let estimate = codec.map(|codec| {
+            let class = CodecClass { codec, depth: coding.depth };
+            let work = runs.iter().map(Work::of_run).fold(Work::default(), Work::plus);
+            Estimate::of(class, pixels(coding), lanes, work)
+        });
+        Choice { verdict, estimate }
+    }
+}
+
+fn pixels(coding: &Coding) -> u64 {
+    u64::from(coding.width) * u64::from(coding.height)
 }
 
 /// What decoding costs on the CPU and on a device, microseconds. Reading, planning, scaling and encoding are the same

@@ -98,7 +98,9 @@ impl DeviceContext {
         });
         if code < 0 || buffer.is_null() {
             let text = story(&format!("{id} cannot be opened"), code, &heard);
-            return Err(Trouble::new(reason(&heard, Refusal::NoDevice), text));
+            // Whatever code it is, there is no device to be lost.
+            let full = says(&heard, &FULL);
+            return Err(Trouble::new(if full { Refusal::OutOfMemory } else { Refusal::NoDevice }, text));
         }
         Ok(DeviceContext { buffer, backend: id.backend })
     }
@@ -248,7 +250,6 @@ impl DeviceDecoder {
                         *const ffi::AVPixelFormat,
                     ) -> ffi::AVPixelFormat,
                 >(choose));
-                (*context).err_recognition |= ffi::AV_EF_EXPLODE as c_int;
             }
         });
         let inner = opened.map_err(|failure| unsupported(failure.text))?;
@@ -287,8 +288,10 @@ impl DeviceDecoder {
         let (code, heard) = heard(|| unsafe {
             let context = self.inner.as_mut_ptr();
             let explode = ffi::AV_EF_EXPLODE as c_int;
-            (*context).err_recognition =
-                ((*context).err_recognition & !explode) | if lenient { 0 } else { explode };
+            // MPEG-1/2 take every slice that they leave to a device for a damaged one then.
+            let is_mpeg12 = matches!(self.inner.id(), Id::MPEG1VIDEO | Id::MPEG2VIDEO);
+            let wanted = if lenient || is_mpeg12 { 0 } else { explode };
+            (*context).err_recognition = ((*context).err_recognition & !explode) | wanted;
             ffi::avcodec_send_packet(context, packet.as_ptr())
         });
         self.judge("the decoder refuses a packet", Refusal::Send, code, &heard, lenient)?;

@@ -224,6 +224,8 @@ unsafe fn references(codec: u32, picture: *const c_void) -> Vec<i32> {
         0..=CODEC_MPEG4 => vec![word(0), word(4)],
         CODEC_H264 => (0..16).map(|entry| word(104 + 28 * entry)).collect(),
         CODEC_HEVC => (0..16).map(|entry| word(252 + 4 * entry)).collect(),
+        // FFmpeg leaves the mark of an intra picture out: frameType is 0 for a key frame, intraOnly is bit 11.
+        CODEC_VP9 if word(12) & 1 << 5 == 0 || word(12) & 1 << 11 != 0 => Vec::new(),
         CODEC_VP9 => (8..11).map(byte).collect(),
         CODEC_AV1 => (471..479).map(byte).collect(),
         _ => Vec::new(),
