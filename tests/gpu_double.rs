@@ -1,4 +1,4 @@
-//! The double of NVIDIA's driver, with the ffmpeg command as its caller.
+//! The doubles of GPU drivers, with the ffmpeg command as their caller.
 //!
 //! Owns the proof that FFmpeg's CUDA road runs through the double with exact pictures, and that each fault looks to the
 //! caller as it should. Never says anything about a device.
@@ -8,6 +8,8 @@ mod common;
 mod direct;
 #[path = "gpu_double/faults.rs"]
 mod faults;
+#[path = "gpu_double/vaapi.rs"]
+mod vaapi;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -15,7 +15,29 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use crate::control::{self, Control};
-use crate::nvdec::Surface;
+
+/// What the last picture in a surface was; all zero before the first.
+#[derive(Clone, Copy, Default)]
+pub struct Surface {
+    pub key: u64,
+    /// Of the bitstream alone.
+    pub bytes: u64,
+    /// The device made a mistake in it.
+    pub wrong: bool,
+}
+
+/// What the codecs are called in keys, whatever the interface: a table serves both.
+pub mod codec {
+    // Not each interface names each of them.
+    #![allow(dead_code)]
+
+    pub const MPEG2: u32 = 1;
+    pub const MPEG4: u32 = 2;
+    pub const H264: u32 = 4;
+    pub const HEVC: u32 = 8;
+    pub const VP9: u32 = 10;
+    pub const AV1: u32 = 11;
+}
 
 /// Of a decoder's pictures.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,12 +69,12 @@ impl Shape {
 }
 
 /// FNV-1a.
-pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     bytes.iter().fold(mix(0xcbf2_9ce4_8422_2325, seed), step)
 }
 
-pub fn mix(hash: u64, other: u64) -> u64 {
+fn mix(hash: u64, other: u64) -> u64 {
     let mixed = (hash ^ other.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 32)
 }
@@ -125,9 +147,38 @@ fn with<T>(look: impl FnOnce(&mut Tables) -> T) -> T {
     look(tables)
 }
 
+/// What a picture becomes in a surface that held `old`: `bitstream` is all of it, `references` are the keys of what it
+/// refers to, `second` says that it is the second field.
+pub fn decoded(
+    control: &Control,
+    seed: u64,
+    bitstream: &[u8],
+    mut references: Vec<u64>,
+    second: Option<Surface>,
+    wrong: bool,
+) -> Surface {
+    let mut bytes = hash(seed, bitstream);
+    references.sort_unstable();
+    references.dedup();
+    let mut key = references.iter().fold(bytes, |key, other| mix(key, *other));
+    let mut wrong = wrong;
+    if let Some(first) = second {
+        key = mix(first.key, key);
+        bytes = mix(first.bytes, bytes);
+        wrong |= first.wrong;
+    }
+    Surface { key: settle(control, key, bytes), bytes, wrong }
+}
+
+/// What tells a decoder's pictures from those of another kind with the same bytes.
+pub fn seed(codec: u32, shape: Shape) -> u64 {
+    let Shape { width, height, depth } = shape;
+    (u64::from(codec) << 48) ^ (u64::from(depth) << 40) ^ ((width as u64) << 20) ^ height as u64
+}
+
 /// The key that a decoded picture goes by: its own, or, unless `strict`, where no table knows that one and only one
 /// picture has these bytes, that picture's. So a group that was entered in its middle finds its pictures.
-pub fn settle(control: &Control, key: u64, bytes: u64) -> u64 {
+fn settle(control: &Control, key: u64, bytes: u64) -> u64 {
     if control.flag("strict", true) {
         return key;
     }
@@ -139,6 +190,14 @@ pub fn settle(control: &Control, key: u64, bytes: u64) -> u64 {
 
 /// The picture as the device lays it out: NV12, or P010 and its like, the chroma below the luma.
 pub fn paint(control: &Control, surface: &Surface, shape: Shape) -> Vec<u8> {
+    let mut bytes = right(control, surface, shape);
+    if surface.wrong {
+        bytes[shape.height / 2 * shape.pitch() + shape.width / 4] ^= 0x40;
+    }
+    bytes
+}
+
+fn right(control: &Control, surface: &Surface, shape: Shape) -> Vec<u8> {
     if control.text("record").is_some() {
         return vec![0x80; shape.bytes()];
     }
