@@ -138,3 +138,41 @@ fn mpeg_is_exact() {
     is_exact(&made("mpeg2-interlaced.ts", &fields), "yuv420p", &[]);
     is_exact(&made("mpeg4.mkv", &["-c:v", "mpeg4", "-bf", "2", "-g", "25", "-q:v", "4"]), "yuv420p", &[]);
 }
+
+/// Decodes from a time on, after a seek to the key frame before it.
+fn from_there(clip: &Path, time: &str, fake: Option<&FakeCuda>) -> Vec<String> {
+    let mut ffmpeg = ffmpeg();
+    ffmpeg.args(["-ss", time]);
+    if let Some(fake) = fake {
+        fake.lend(&mut ffmpeg).args(["-threads", "1", "-hwaccel", "cuda"]);
+    }
+    ffmpeg.arg("-i").arg(clip).args([
+        "-fps_mode",
+        "passthrough",
+        "-pix_fmt",
+        "yuv420p",
+        "-f",
+        "framemd5",
+        "-",
+    ]);
+    lines(&common::run(&mut ffmpeg, 0))
+}
+
+#[test]
+fn an_open_group_that_is_entered_in_the_middle_is_exact() {
+    let clip = clip(
+        "entries.mp4",
+        &[
+            &TWO_SECONDS[..],
+            &["-c:v", "libx264", "-pix_fmt", "yuv420p", "-x264-params"],
+            &["keyint=13:open-gop=1:bframes=3:b-pyramid=normal:scenecut=0"],
+        ]
+        .concat(),
+    );
+    let fake = cuda::knowing(&[&clip]);
+    for time in ["0.6", "0.8", "1.3", "1.6"] {
+        let right = from_there(&clip, time, None);
+        assert!(right.len() >= 10);
+        assert_eq!(from_there(&clip, time, Some(&fake)), right, "from {time} s");
+    }
+}

@@ -123,7 +123,11 @@ fn a_picture_that_cannot_be_fetched_is_an_error_of_the_transfer() {
         let fake = vaapi::knowing(&[&clip]);
         fake.control(&[fault]);
         let output = decode(&clip, &fake, "yuv420p");
-        assert!(stderr(&output).contains("Failed to transfer data to output frame: -5."), "{fault}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains("Failed to transfer data to output frame: -5."),
+            "{fault}: {}",
+            stderr(&output)
+        );
         assert!(lines(&output).len() < 50, "{fault}");
         fake.assert_nothing_left();
     }

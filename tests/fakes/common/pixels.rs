@@ -4,8 +4,8 @@
 //! checkerboard and a line in the log.
 //!
 //! `tables`, beside the library, names the tables, one path a line. A table is a text: first `WIDTH HEIGHT DEPTH`, then
-//! one line a picture, `KEY BYTES`, in the order of the pictures in the file of the same name that ends in `.yuv`: planar
-//! 4:2:0, one byte a sample at depth 8 and two above.
+//! one line a key, `KEY BYTES PLACE`: the place counts the pictures in the file of the same name that ends in `.yuv`,
+//! planar 4:2:0, one byte a sample at depth 8 and two above.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -85,8 +85,8 @@ struct Tables {
     shapes: Vec<(PathBuf, Shape)>,
     /// Key to the table and the picture's place in it.
     pictures: BTreeMap<u64, (usize, u64)>,
-    /// Hash of the bitstream alone to the key; `None` where there are several.
-    by_bytes: BTreeMap<u64, Option<u64>>,
+    /// Hash of the bitstream alone to a key and its picture; `None` where there are several pictures.
+    by_bytes: BTreeMap<u64, Option<(u64, (usize, u64))>>,
 }
 
 static TABLES: Mutex<Option<Tables>> = Mutex::new(None);
@@ -115,12 +115,15 @@ impl Tables {
         let shape = Shape { width, height, depth: u32::try_from(depth).ok()? };
         let table = self.shapes.len();
         self.shapes.push((path.with_extension("yuv"), shape));
-        for (place, line) in lines.enumerate() {
-            let (key, bytes) = line.split_once(' ')?;
-            let (key, bytes) = (u64::from_str_radix(key, 16).ok()?, u64::from_str_radix(bytes, 16).ok()?);
-            self.pictures.entry(key).or_insert((table, place as u64));
-            let one = self.by_bytes.entry(bytes).or_insert(Some(key));
-            if *one != Some(key) {
+        for line in lines {
+            let mut words = line.split(' ');
+            let mut hash = || u64::from_str_radix(words.next()?, 16).ok();
+            let (key, bytes) = (hash()?, hash()?);
+            let place = words.next()?.parse().ok()?;
+            self.pictures.entry(key).or_insert((table, place));
+            let one = self.by_bytes.entry(bytes).or_insert(Some((key, (table, place))));
+            // Several keys of one picture are no contradiction.
+            if one.is_some_and(|(_, same)| same != (table, place)) {
                 *one = None;
             }
         }
@@ -183,7 +186,7 @@ fn settle(control: &Control, key: u64, bytes: u64) -> u64 {
         return key;
     }
     with(|tables| match tables.by_bytes.get(&bytes) {
-        Some(Some(other)) if !tables.pictures.contains_key(&key) => *other,
+        Some(Some((other, _))) if !tables.pictures.contains_key(&key) => *other,
         _ => key,
     })
 }
