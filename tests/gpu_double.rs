@@ -176,3 +176,54 @@ fn an_open_group_that_is_entered_in_the_middle_is_exact() {
         assert_eq!(from_there(&clip, time, Some(&fake)), right, "from {time} s");
     }
 }
+
+/// Real footage that the double offers to decode, with the format to compare in.
+const FOOTAGE: &[(&str, &str)] = &[
+    ("av1_960x540_gop100.mp4", "yuv420p"),
+    ("av1_hdr10_1080p60_mdcv.mp4", "yuv420p10le"),
+    ("bbb_h264_bpyramid_3b_sar.mp4", "yuv420p"),
+    ("bbb_mpeg2_1080p24.ts", "yuv420p"),
+    ("bbb_vp9_sar.mp4", "yuv420p"),
+    ("camera_h264_1080i_mts_a7m3.mts", "yuv420p"),
+    ("cctv_h264_768x432_gop10.mp4", "yuv420p"),
+    ("decord_pancake.mkv", "yuv420p"),
+    ("flower_h264_720p_temporaldirect.264", "yuv420p"),
+    ("h264_edts.mp4", "yuv420p"),
+    ("h264_nasa_two_streams.mp4", "yuv420p"),
+    ("h264_start_852ms.mp4", "yuv420p"),
+    ("hevc_1080p30_10s.mp4", "yuvj420p"),
+    ("megamind_mpeg4_asp.avi", "yuv420p"),
+    ("phone_h264_1080p30_android.mp4", "yuv420p"),
+    ("phone_h264_360p_rot90_gps.mov", "yuv420p"),
+    ("phone_h264_720p_vfr_ducks.mp4", "yuv420p"),
+    ("phone_hevc10_dolbyvision84_rot90.mov", "yuv420p10le"),
+    ("phone_hevc10_hdr10_vfr.mp4", "yuv420p10le"),
+    ("phone_hevc10_hlg_editlist_rot90.mp4", "yuv420p10le"),
+    ("recorder_vp9_noduration.webm", "yuv420p"),
+    ("screencast_h264_vfr_1080p.mkv", "yuv420p"),
+    ("ts_hevc_1080p24.ts", "yuv420p"),
+    ("ts_missing_key_flags_720p60.ts", "yuv420p"),
+];
+
+#[test]
+fn footage_is_exact() {
+    for (name, format) in FOOTAGE {
+        let Some(path) = common::footage(name) else { return };
+        let extension = path.extension().unwrap().to_str().unwrap();
+        // Some pictures are enough, and all of them are kept while this runs.
+        let cut = ["-i", path.to_str().unwrap(), "-map", "0:v:0", "-c", "copy", "-frames:v", "24"];
+        let piece = clip(&format!("piece.{extension}"), &cut);
+        let fake = cuda::knowing(&[&piece]);
+        fake.control(&["caps.codec=+av1,+av1-10"]);
+        let right = checksums(&piece, None, format);
+        assert_eq!(checksums(&piece, Some(&fake), format), right, "{name}");
+        assert!(right.len() >= 5, "{name}: {} pictures", right.len());
+        assert_eq!((fake.misses(), fake.calls("MapVideoFrame")), (0, right.len()), "{name}");
+        if *name == "camera_h264_1080i_mts_a7m3.mts" {
+            let fields = fake.log().iter().filter(|entry| entry.detail.ends_with("second=1")).count();
+            assert_eq!(fields, right.len(), "each picture of it has two fields");
+        }
+        fake.assert_nothing_left();
+        table::forget(&piece);
+    }
+}

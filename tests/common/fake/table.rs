@@ -23,20 +23,15 @@ const ENTRIES_MAX: usize = 60;
 /// The table of a clip, made where it is not there yet. Clips of one size and with at most some hundred small pictures:
 /// all are stored.
 pub fn of(clip: &Path) -> PathBuf {
-    let clip = clip.canonicalize().unwrap();
-    let meta = clip.metadata().unwrap();
-    let age = meta.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fakes");
-    let name = format!("{} {} {age} {} {FORMAT}", clip.display(), meta.len(), super::digest(&source));
-    let stem = super::store().join(format!("table-{}", super::hex(&Sha256::digest(name)[..8])));
+    let stem = stem(clip);
     let table = stem.with_extension("table");
     if table.is_file() {
         return table;
     }
     let scratch = super::scratch();
-    let whole = recorded(&clip, scratch.path());
+    let whole = recorded(clip, scratch.path());
     let pictures = scratch.path().join("pictures");
-    in_software(&clip, &pictures);
+    in_software(clip, &pictures);
     let first = whole.first().unwrap_or_else(|| panic!("{}: no picture came", clip.display()));
     let shape = first.shape.clone();
     let one_size = whole.iter().all(|picture| picture.shape == shape);
@@ -47,8 +42,8 @@ pub fn of(clip: &Path) -> PathBuf {
     for (place, picture) in whole.iter().enumerate() {
         keys.entry(picture.key.clone()).or_insert((picture.bytes.clone(), place));
     }
-    if codec(&clip) == "h264" {
-        entries(&clip, scratch.path(), &whole, &mut keys);
+    if codec(clip) == "h264" {
+        entries(clip, scratch.path(), &whole, &mut keys);
     }
     let part = scratch.path().join("table");
     let lines = keys.iter().map(|(key, (bytes, place))| format!("{key} {bytes} {place}\n"));
@@ -57,6 +52,23 @@ pub fn of(clip: &Path) -> PathBuf {
     std::fs::rename(pictures, stem.with_extension("yuv")).unwrap();
     std::fs::rename(part, &table).unwrap();
     table
+}
+
+// The same clip by another path is decoded again.
+fn stem(clip: &Path) -> PathBuf {
+    let clip = clip.canonicalize().unwrap();
+    let meta = clip.metadata().unwrap();
+    let age = meta.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fakes");
+    let name = format!("{} {} {age} {} {FORMAT}", clip.display(), meta.len(), super::digest(&source));
+    super::store().join(format!("table-{}", super::hex(&Sha256::digest(name)[..8])))
+}
+
+/// Removes the table of a clip whose pictures are too large to keep.
+pub fn forget(clip: &Path) {
+    for end in ["table", "yuv"] {
+        std::fs::remove_file(stem(clip).with_extension(end)).unwrap();
+    }
 }
 
 /// Counts up with the format of a table.
@@ -102,7 +114,7 @@ fn entries(clip: &Path, scratch: &Path, whole: &[Recorded], keys: &mut HashMap<S
 fn key_packets(clip: &Path) -> Vec<(usize, i128)> {
     let mut ffprobe = ffprobe(clip, "stream=time_base:packet=pts,flags");
     let text = String::from_utf8(super::super::run(&mut ffprobe, 0).stdout).unwrap();
-    let base = text.lines().find(|line| line.contains('/')).unwrap().to_owned();
+    let base = text.lines().find(|line| line.contains('/')).unwrap().trim_end_matches(',').to_owned();
     // Side data leave lines of their own.
     let packets =
         text.lines().filter(|line| line.split(',').nth(1).is_some_and(|flags| flags.starts_with(['K', '_'])));
@@ -123,7 +135,7 @@ fn nanoseconds(time: i128, base: &str) -> i128 {
 /// Decodes on the double, which writes down what it outputs.
 fn recorded(clip: &Path, scratch: &Path) -> Vec<Recorded> {
     let record = scratch.join("record");
-    let _ = std::fs::remove_file(&record);
+    std::fs::write(&record, "").unwrap();
     let fake = fake_cuda();
     let record_to = format!("record={}", record.display());
     fake.control(&[&record_to, "caps.codec=+av1,+av1-10,+hevc-12,+vp9-12", "caps.max=32768x32768"]);
