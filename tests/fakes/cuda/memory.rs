@@ -136,6 +136,10 @@ pub extern "C" fn cuMemcpy2DAsync_v2(what: *const Rectangle, _stream: u64) -> c_
         // SAFETY: the caller's description of the copy, which has this layout.
         let what = unsafe { *what };
         call.detail = format!("width={} height={}", what.width, what.height);
+        // From device to device the order of the stream decides: what comes after, even to unmap the source, is after it.
+        if what.to.kind == DEVICE {
+            return copy(call, &what);
+        }
         let wrong = call.wrong;
         call.state.pending.push((context, Pending { what, wrong }));
         OK
