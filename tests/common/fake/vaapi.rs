@@ -11,8 +11,7 @@ pub type FakeVaapi = Fake;
 /// A node to open the display with: any file that can be opened for reading and writing.
 pub const NODE: &str = "/dev/null";
 
-/// A host with a display that decodes: no faults, no tables yet. H.264 and HEVC show what the tables say, the rest is a
-/// checkerboard.
+/// A host with a display that decodes: no faults, no tables yet. All but MPEG-4 show what the tables say.
 pub fn fake_vaapi() -> FakeVaapi {
     Fake::of(&libraries_folder(), &["libva-drm.so.2", "double_drv_video.so"])
 }

@@ -191,7 +191,8 @@ unsafe fn references(kind: u32, picture: *const c_void) -> Vec<i32> {
         0..=codec::MPEG4 => vec![word(0), word(4)],
         codec::H264 => (0..16).map(|entry| word(104 + 28 * entry)).collect(),
         codec::HEVC => (0..16).map(|entry| word(252 + 4 * entry)).collect(),
-        codec::VP9 => (8..11).map(byte).collect(),
+        // FFmpeg does not say of VP9 that a picture is intra; its type has the sixth bit, "intra only" the twelfth.
+        codec::VP9 if word(12) & 0x820 == 0x20 => (8..11).map(byte).collect(),
         codec::AV1 => (471..479).map(byte).collect(),
         _ => Vec::new(),
     }

@@ -1,8 +1,9 @@
 //! A test double of libva's DRM display and of a driver behind it, in one library that goes by both names: enough for
 //! FFmpeg's VAAPI decoding.
 //!
-//! Owns the way of every call: counted, failed on demand, done, logged. Never decodes: H.264 and HEVC show what a table
-//! says, all else is a checkerboard. Never shipped: what it shows is how the caller behaves, nothing of a device.
+//! Owns the way of every call: counted, failed on demand, done, logged. Never decodes: what a picture shows comes from a
+//! table that was made with the software decoder; MPEG-4, whose slices come otherwise than in that table, is a
+//! checkerboard. Never shipped: what it shows is how the caller behaves, nothing of a device.
 
 #[path = "../common/caps.rs"]
 mod caps;

@@ -109,7 +109,13 @@ fn read(kind: u32, parts: &[(u32, Vec<u8>)]) -> Picture {
     let of = |wanted: u32| parts.iter().filter(move |part| part.0 == wanted).map(|part| &part.1[..]);
     let mut picture = Picture::default();
     let start: &[u8] = if matches!(kind, codec::H264 | codec::HEVC) { &[0, 0, 1] } else { &[] };
+    let mut last: &[u8] = &[];
     for slice in of(SLICE_DATA) {
+        // AV1: every tile comes with all tiles of its group.
+        if kind == codec::AV1 && slice == last {
+            continue;
+        }
+        last = slice;
         picture.bitstream.extend_from_slice(start);
         picture.bitstream.extend_from_slice(slice);
     }
@@ -134,6 +140,23 @@ fn read(kind: u32, parts: &[(u32, Vec<u8>)]) -> Picture {
             }
         }
         codec::HEVC if !intra => picture.references = (0..15).map(|n| word(28 + 28 * n)).collect(),
+        codec::MPEG2 => {
+            // The structure is 3 where the picture is a frame, the coding type is 1 where it is intra.
+            picture.field = word(20) >> 2 & 3 != 3;
+            if word(12) != 1 {
+                picture.references = vec![word(4), word(8)];
+            }
+        }
+        codec::VP9 => {
+            // Inter, and not "intra only"; then which of the eight it refers to.
+            let fields = word(36);
+            if fields & 0x24 == 4 {
+                picture.references =
+                    [19, 23, 27].map(|bit| word(4 + 4 * (fields >> bit & 7) as usize)).to_vec();
+            }
+        }
+        // Types 1 and 3 are inter.
+        codec::AV1 if word(676) & 1 == 1 => picture.references = (0..8).map(|n| word(40 + 4 * n)).collect(),
         _ => {}
     }
     picture
