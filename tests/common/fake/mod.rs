@@ -38,7 +38,9 @@ impl Fake {
 
     /// Lets a command see this device.
     pub fn lend<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("LD_LIBRARY_PATH", self.path())
+        let mut places = vec![self.path().to_path_buf()];
+        places.extend(std::env::var_os("LD_LIBRARY_PATH").iter().flat_map(std::env::split_paths));
+        command.env("LD_LIBRARY_PATH", std::env::join_paths(places).unwrap())
     }
 
     /// Replaces the control file; holds from the next call of any process on. The grammar is at the head of

@@ -6,6 +6,7 @@
 use std::ffi::{c_int, c_uint, c_void};
 
 use crate::caps;
+use crate::memory;
 use crate::pixels::{self, Shape, Surface, codec};
 use crate::state::Block;
 use crate::{
@@ -92,6 +93,9 @@ pub extern "C" fn cuvidCreateDecoder(decoder: *mut u64, info: *const c_void) -> 
             return OUT_OF_MEMORY;
         }
         let shape = Shape { width: width as usize, height: height as usize, depth };
+        if shape.bytes() * surfaces > memory::room(call).0 {
+            return OUT_OF_MEMORY;
+        }
         let surfaces = vec![Surface::default(); surfaces];
         let handle = call.state.handle();
         call.state.decoders.insert(handle, Decoder { context, codec, shape, surfaces, outputs });
