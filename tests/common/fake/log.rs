@@ -42,3 +42,19 @@ pub fn leaks(entries: &[Entry]) -> Vec<String> {
         .map(|e| format!("{} {}: {}", e.pid, e.name, e.detail))
         .collect()
 }
+
+/// The most decoders (or whatever `made` makes and `gone` takes away) that lived at once, over all processes. One that
+/// was killed with its process counts as living on.
+pub fn most_at_once(entries: &[Entry], made: &str, gone: &str) -> usize {
+    let mut living = 0_usize;
+    let mut most = 0;
+    for entry in entries.iter().filter(|entry| entry.result == "0") {
+        if entry.name == made {
+            living += 1;
+            most = most.max(living);
+        } else if entry.name == gone {
+            living = living.saturating_sub(1);
+        }
+    }
+    most
+}
