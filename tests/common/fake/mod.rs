@@ -86,7 +86,7 @@ impl Fake {
         self.log().iter().filter(|entry| entry.name == "miss").count()
     }
 
-    /// Fails if a process left a surface, a map, a context or a decoder behind where it destroyed a context or ended.
+    /// Fails if a process had left a surface, a map, a context or a decoder behind when it last destroyed a context or ended.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         let leaks = log::leaks(&self.log());
