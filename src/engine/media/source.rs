@@ -26,6 +26,8 @@ pub const CONTAINERS: &str = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,h264,hevc
 /// FFmpeg's decoder names.
 pub const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg1video,mpeg2video,mpeg4,msmpeg4,h263,flv,\
                             vp6f,wmv1,wmv2,wmv3,vc1,theora,mjpeg,prores,dvvideo,gif,dnxhd,vvc";
+/// Protocols that FFmpeg may open something by: none, it is handed what it reads.
+pub const PROTOCOLS: &str = "";
 /// The beginning that a refused file is named by.
 const FIRST_BYTES: usize = 1024;
 /// Bytes that one read asks for.
@@ -142,7 +144,7 @@ fn attempt(file: &Arc<File>, size: u64, end: u64, first: &[u8]) -> Result<Opened
     };
     let mut io = StreamIo::from_read_seek_with_capacity(stream, BUFFER_BYTES).map_err(internal)?;
     let mut options = Dictionary::new();
-    options.set("protocol_whitelist", "");
+    options.set("protocol_whitelist", PROTOCOLS);
     options.set("format_whitelist", CONTAINERS);
     options.set("codec_whitelist", DECODERS);
     options.set("probesize", "5000000");
