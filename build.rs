@@ -56,15 +56,21 @@ fn ffmpeg_version() -> Result<String, String> {
     Ok(version)
 }
 
-/// Links the scaler.
+/// Links the scaler; as static archives, with all that it needs, in the portable build.
 fn link_zimg() -> Result<(), String> {
-    let line = pkg_config(&["--libs", "zimg >= 2.9"])
+    let is_portable = std::env::var_os("CARGO_FEATURE_PORTABLE").is_some();
+    let how: &[&str] = if is_portable { &["--static"] } else { &[] };
+    let line = pkg_config(&[&["--libs", "zimg >= 2.9"], how].concat())
         .map_err(|_| "the headers of zimg 2.9 or later are missing".to_owned())?;
+    let mut folders = Vec::new();
     for word in line.split_whitespace() {
         if let Some(folder) = word.strip_prefix("-L") {
             println!("cargo::rustc-link-search=native={folder}");
+            folders.push(Path::new(folder));
         } else if let Some(library) = word.strip_prefix("-l") {
-            println!("cargo::rustc-link-lib={library}");
+            let archive = format!("lib{library}.a");
+            let is_static = is_portable && folders.iter().any(|folder| folder.join(&archive).exists());
+            println!("cargo::rustc-link-lib={}{library}", if is_static { "static=" } else { "" });
         }
     }
     Ok(())

@@ -150,14 +150,17 @@ fn linked_decoders() -> Vec<OfferedDecoder> {
 
 fn devices(codec: &ffi::AVCodec) -> Vec<String> {
     let by_context = ffi::AV_CODEC_HW_CONFIG_METHOD_HW_DEVICE_CTX as i32;
-    (0..)
+    let mut names: Vec<String> = (0..)
         // SAFETY: the codec is static, and so is what the function returns, until it returns null.
         .map_while(|n| unsafe { ffi::avcodec_get_hw_config(codec, n).as_ref() })
         .filter(|way| way.methods & by_context != 0)
         // SAFETY: the function returns a static name or null for every number.
         .map(|way| unsafe { text(ffi::av_hwdevice_get_type_name(way.device_type)) })
         .filter(|name| DEVICES.contains(&name.as_str()))
-        .collect()
+        .collect();
+    // FFmpeg's order is that of its preference, which differs without a reason.
+    names.sort_unstable();
+    names
 }
 
 fn linked_protocols() -> Vec<String> {
