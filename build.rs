@@ -9,6 +9,9 @@ use std::process::{Command, ExitCode};
 /// The oldest libavcodec that is supported: FFmpeg 5.1.
 const LIBAVCODEC_MIN: (u32, u32) = (59, 37);
 
+/// The first libavcodec whose streams keep their side data with their parameters: FFmpeg 6.1.
+const LIBAVCODEC_CODED_SIDE_DATA: (u32, u32) = (60, 30);
+
 /// The Debian packages that bring everything that is compiled against.
 const PACKAGES: &str = "build-essential pkg-config cmake nasm libclang-dev libavcodec-dev libavformat-dev \
                         libavutil-dev libswscale-dev libswresample-dev libzimg-dev";
@@ -22,6 +25,10 @@ fn main() -> ExitCode {
         Ok(version) => version,
         Err(problem) => return refuse(&problem),
     };
+    println!("cargo::rustc-check-cfg=cfg(coded_side_data)");
+    if major_minor(&libavcodec) >= LIBAVCODEC_CODED_SIDE_DATA {
+        println!("cargo::rustc-cfg=coded_side_data");
+    }
     if let Err(problem) = link_zimg() {
         return refuse(&problem);
     }
@@ -45,15 +52,19 @@ fn ffmpeg_version() -> Result<String, String> {
     }
     let version = pkg_config(&["--modversion", "libavcodec"])
         .map_err(|_| "the FFmpeg headers are missing: libavcodec".to_owned())?;
-    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if found < LIBAVCODEC_MIN {
+    if major_minor(&version) < LIBAVCODEC_MIN {
         let (major, minor) = LIBAVCODEC_MIN;
         return Err(format!(
             "FFmpeg is too old: libavcodec {version}, at least {major}.{minor} (FFmpeg 5.1) is needed"
         ));
     }
     Ok(version)
+}
+
+/// (61, 19) of `61.19.101`.
+fn major_minor(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Links the scaler; as static archives, with all that it needs, in the portable build.
