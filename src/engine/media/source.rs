@@ -1,6 +1,6 @@
 //! Opens a video from a descriptor: no path, no protocol, only the containers and codecs on the lists.
 //!
-//! Owns the whitelists, FFmpeg's options and the positional reads below it.
+//! Owns the whitelists, FFmpeg's options, the positional reads below it, and what some versions leave out.
 //! Never decodes and never chooses a stream.
 
 #![allow(unsafe_code)]
@@ -19,6 +19,7 @@ use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::media::Type;
 use ffmpeg_next::{Dictionary, Error, Packet, ffi};
 
+use super::boxes;
 use crate::model::job::{FailCode, Failure, Source, Stage};
 
 /// Short demuxer names (DESIGN, Containers).
@@ -32,8 +33,6 @@ pub const PROTOCOLS: &str = "";
 const FIRST_BYTES: usize = 1024;
 /// Bytes that one read asks for.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Outermost boxes of an MP4 file that are looked at.
-const BOXES_MAX: usize = 1_000_000;
 /// Packets that may come before the first one of a video.
 const BIRTH_PACKETS_MAX: usize = 200;
 /// No single allocation of FFmpeg's may be larger.
@@ -121,7 +120,7 @@ pub fn open(source: Source) -> Result<Opened, Failure> {
     let file = Arc::new(file);
     match attempt(&file, size, size, &first) {
         // A recording whose last fragment is only begun: FFmpeg refuses the whole of it.
-        Err(failure) if failure.code == FailCode::Incomplete => match begun_fragment(&file, size) {
+        Err(failure) if failure.code == FailCode::Incomplete => match boxes::begun_fragment(&file, size) {
             Some(end) => attempt(&file, size, end, &first),
             None => Err(failure),
         },
@@ -170,11 +169,22 @@ fn attempt(file: &Arc<File>, size: u64, end: u64, first: &[u8]) -> Result<Opened
         return Err(refusal(Error::from(code), first));
     }
     // SAFETY: `context` was opened above and is handed over together with the AVIO context that it reads from.
-    let input = unsafe { Input::wrap_with_custom_io(context, io) };
+    let mut input = unsafe { Input::wrap_with_custom_io(context, io) };
     if let Some((key, _)) = unknown.iter().next() {
         return Err(internal(format!("this FFmpeg does not know the option {key}")));
     }
+    complete_length(&mut input, file);
     Ok(Opened { input, bytes_read: read, replaced })
+}
+
+/// FFmpeg told the length that an MP4 file gives itself up to 6.0; later ones would be asked for every stream's.
+fn complete_length(input: &mut Input, file: &File) {
+    let is_mp4 = input.format().name().split(',').any(|name| name == "mov");
+    // SAFETY: the input is open; the field is a plain number that FFmpeg fills in only where nothing is known.
+    let length = unsafe { &mut (*input.as_mut_ptr()).duration };
+    if is_mp4 && *length == ffi::AV_NOPTS_VALUE {
+        *length = boxes::movie_length(file).unwrap_or(ffi::AV_NOPTS_VALUE);
+    }
 }
 
 /// Lets FFmpeg look into the streams. Every probe decoder gets the limits that ours have.
@@ -261,30 +271,6 @@ fn look(fd: OwnedFd) -> Result<(File, u64, Vec<u8>), Failure> {
     }
     first.truncate(have);
     Ok((file, size, first))
-}
-
-/// Where the fragment begins that the file ends in, of an MP4 file that has its index and whole boxes before it.
-fn begun_fragment(file: &File, size: u64) -> Option<u64> {
-    let (mut at, mut has_index) = (0u64, false);
-    for _ in 0..BOXES_MAX {
-        let mut head = [0; 16];
-        let have = file.read_at(&mut head, at).ok()?;
-        let name: [u8; 4] = head[4..8].try_into().ok()?;
-        let length = match u32::from_be_bytes(head[..4].try_into().ok()?) {
-            1 => u64::from_be_bytes(head[8..].try_into().ok()?),
-            length => u64::from(length),
-        };
-        let next = at.checked_add(length)?;
-        if have < 8 || length < 8 {
-            return None;
-        }
-        if next > size {
-            return (has_index && &name == b"moof").then_some(at);
-        }
-        has_index |= &name == b"moov";
-        at = next;
-    }
-    None
 }
 
 /// What a refusal to open means.
