@@ -195,7 +195,34 @@ pub fn find_stream_info(input: &mut Input, frame_pixels_max: u64) -> Result<(), 
     if input.nb_streams() == 0 {
         bear_streams(input);
     }
-    probe_streams(input, frame_pixels_max)
+    let rates = forget_rates(input);
+    let probed = probe_streams(input, frame_pixels_max);
+    restore_rates(input, &rates);
+    probed
+}
+
+/// The rate of a raw stream is what its own headers say. Since FFmpeg 6.1 the demuxer puts a default there, which
+/// keeps the headers from being asked; it is taken away and given back.
+fn forget_rates(input: &mut Input) -> Vec<ffi::AVRational> {
+    if !matches!(input.format().name(), "h264" | "hevc") {
+        return Vec::new();
+    }
+    let unknown = ffi::AVRational { num: 0, den: 1 };
+    // SAFETY: the input is open, and a stream lives as long as it.
+    input
+        .streams()
+        .map(|s| unsafe { std::mem::replace(&mut (*s.as_ptr().cast_mut()).avg_frame_rate, unknown) })
+        .collect()
+}
+
+fn restore_rates(input: &mut Input, rates: &[ffi::AVRational]) {
+    for (stream, default) in input.streams().zip(rates) {
+        // SAFETY: as in `forget_rates`.
+        let rate = unsafe { &mut (*stream.as_ptr().cast_mut()).avg_frame_rate };
+        if rate.num == 0 {
+            *rate = *default;
+        }
+    }
 }
 
 /// FLV and program streams tell of a stream with its first packet. Those that are born while FFmpeg looks into the
