@@ -9,6 +9,9 @@ use std::process::{Command, ExitCode};
 /// The oldest libavcodec that is supported: FFmpeg 5.1.
 const LIBAVCODEC_MIN: (u32, u32) = (59, 37);
 
+/// The first libavcodec whose streams keep their side data with their parameters: FFmpeg 6.1.
+const LIBAVCODEC_CODED_SIDE_DATA: (u32, u32) = (60, 30);
+
 /// The Debian packages that bring everything that is compiled against.
 const PACKAGES: &str = "build-essential pkg-config cmake nasm libclang-dev libavcodec-dev libavformat-dev \
                         libavutil-dev libswscale-dev libswresample-dev libzimg-dev";
@@ -22,6 +25,10 @@ fn main() -> ExitCode {
         Ok(version) => version,
         Err(problem) => return refuse(&problem),
     };
+    println!("cargo::rustc-check-cfg=cfg(coded_side_data)");
+    if major_minor(&libavcodec) >= LIBAVCODEC_CODED_SIDE_DATA {
+        println!("cargo::rustc-cfg=coded_side_data");
+    }
     if let Err(problem) = link_zimg() {
         return refuse(&problem);
     }
@@ -45,9 +52,7 @@ fn ffmpeg_version() -> Result<String, String> {
     }
     let version = pkg_config(&["--modversion", "libavcodec"])
         .map_err(|_| "the FFmpeg headers are missing: libavcodec".to_owned())?;
-    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if found < LIBAVCODEC_MIN {
+    if major_minor(&version) < LIBAVCODEC_MIN {
         let (major, minor) = LIBAVCODEC_MIN;
         return Err(format!(
             "FFmpeg is too old: libavcodec {version}, at least {major}.{minor} (FFmpeg 5.1) is needed"
@@ -56,15 +61,27 @@ fn ffmpeg_version() -> Result<String, String> {
     Ok(version)
 }
 
-/// Links the scaler.
+/// (61, 19) of `61.19.101`.
+fn major_minor(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Links the scaler; as static archives, with all that it needs, in the portable build.
 fn link_zimg() -> Result<(), String> {
-    let line = pkg_config(&["--libs", "zimg >= 2.9"])
+    let is_portable = std::env::var_os("CARGO_FEATURE_PORTABLE").is_some();
+    let how: &[&str] = if is_portable { &["--static"] } else { &[] };
+    let line = pkg_config(&[&["--libs", "zimg >= 2.9"], how].concat())
         .map_err(|_| "the headers of zimg 2.9 or later are missing".to_owned())?;
+    let mut folders = Vec::new();
     for word in line.split_whitespace() {
         if let Some(folder) = word.strip_prefix("-L") {
             println!("cargo::rustc-link-search=native={folder}");
+            folders.push(Path::new(folder));
         } else if let Some(library) = word.strip_prefix("-l") {
-            println!("cargo::rustc-link-lib={library}");
+            let archive = format!("lib{library}.a");
+            let is_static = is_portable && folders.iter().any(|folder| folder.join(&archive).exists());
+            println!("cargo::rustc-link-lib={}{library}", if is_static { "static=" } else { "" });
         }
     }
     Ok(())

@@ -144,3 +144,44 @@ fn a_device_that_does_not_open() {
         assert!(device["why_not"]["text"].as_str().unwrap().contains(part), "{device}");
     }
 }
+
+/// What FFmpeg offers: short lists, whatever is linked.
+#[test]
+fn what_an_input_can_reach() {
+    let output = common::run(common::stillframe().args(["doctor", "--media", "--json"]), 0);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let count = |of: &Value, kind: &str| of[kind].as_array().unwrap().len();
+    assert!((10..=16).contains(&count(&told, "demuxers")), "{told}");
+    assert!((20..=25).contains(&count(&told, "decoders")), "{told}");
+    assert_eq!(count(&told, "protocols"), 0, "{told}");
+    let decoders = told["decoders"].as_array().unwrap();
+    let h264 = decoders.iter().find(|decoder| decoder["name"] == "h264").unwrap();
+    assert!(h264["hwaccels"].as_array().unwrap().iter().all(|device| device.is_string()), "{told}");
+    // FFmpeg has more decoders than the lists let through: theora is built on vp3's.
+    assert!(told["linked"]["decoders"].as_u64().unwrap() > 25, "{told}");
+
+    let text = common::run(common::stillframe().args(["doctor", "--media"]), 0);
+    let text = String::from_utf8(text.stdout).unwrap();
+    for line in ["  mov,mp4,m4a,3gp,3g2,mj2", "protocols 0 of "] {
+        assert!(text.lines().any(|told| told.starts_with(line)), "{line}: {text}");
+    }
+    assert!(text.lines().any(|line| line.starts_with("  h264")), "{text}");
+}
+
+/// A portable build has nothing else in it, and both kinds of devices.
+#[cfg(feature = "portable")]
+#[test]
+fn what_the_portable_build_holds() {
+    let output = common::run(common::stillframe().args(["doctor", "--media", "--json"]), 0);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let linked = |kind: &str| told["linked"][kind].as_u64().unwrap();
+    // Three more than the list has serve those of the list.
+    assert_eq!((linked("demuxers"), linked("protocols")), (16, 0), "{told}");
+    // vp3 and vp6 come with theora and vp6f, and are on no list.
+    assert_eq!(linked("decoders"), 27, "{told}");
+    assert_eq!(told["decoders"].as_array().unwrap().len(), 25, "{told}");
+    for name in ["h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "vc1", "mjpeg"] {
+        let decoder = told["decoders"].as_array().unwrap().iter().find(|decoder| decoder["name"] == name);
+        assert_eq!(decoder.unwrap()["hwaccels"], serde_json::json!(["cuda", "vaapi"]), "{name}: {told}");
+    }
+}

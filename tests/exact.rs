@@ -196,6 +196,8 @@ fn a_recording_without_length_or_cues() {
 #[test]
 fn a_raw_stream_is_counted_through() {
     check(&clip("exact_raw.264", &["-c:v", "libx264", "-bf", "3", "-g", "50"]));
+    // Its own headers tell a rate that is no demuxer's default.
+    check(&clip("exact_raw_30.264", &["-r", "30", "-c:v", "libx264", "-bf", "3", "-g", "50"]));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! it can, it removes.
 
 mod devices;
+mod media;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ pub struct Args {
     /// A folder below which videos may be registered; repeatable
     #[arg(long = "media-root", value_name = "DIR")]
     media_roots: Vec<PathBuf>,
+    /// Check nothing: list the demuxers, decoders and protocols that the linked FFmpeg offers to stillframe
+    #[arg(long, conflicts_with = "media_roots")]
+    media: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -71,6 +75,10 @@ fn outcome(name: impl Into<String>, result: Result<String, String>) -> Check {
 
 /// Runs the command; returns its exit code.
 pub fn run(global: &Global, args: Args) -> u8 {
+    if args.media {
+        media::tell(args.json);
+        return exit::DONE;
+    }
     let flags = Flags { media_roots: args.media_roots, ..common::flags(global) };
     let mut checks = vec![check("build", Verdict::Ok, env!("STILLFRAME_BUILD"))];
     checks.extend(libraries());

@@ -66,7 +66,8 @@ impl Device {
         let Some(row) = self.facts.rows.iter_mut().find(|row| row.class == class) else {
             return Err(Trouble::new(Refusal::Unsupported, format!("the device does not decode {class}")));
         };
-        let unproven = || Trouble::new(Refusal::Unproven, format!("the built-in clip of {class} came out wrong"));
+        let unproven =
+            || Trouble::new(Refusal::Unproven, format!("the built-in clip of {class} came out wrong"));
         match row.proven {
             Some(true) => Ok(()),
             Some(false) => Err(unproven()),
@@ -89,7 +90,13 @@ impl Device {
 
     /// As `run::run`, but frames are decoded on the device only: at the first bad sign it ends as `Refused`, and what
     /// was delivered before stays.
-    pub fn run(&mut self, batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
+    pub fn run(
+        &mut self,
+        batch: &VideoBatch,
+        source: Source,
+        grant: Grant,
+        out: &dyn Deliver,
+    ) -> (Ended, Stats) {
         let ledger = Ledger::new();
         let ended = match guarded(Stage::Decode, || self.walk(batch, source, grant, out, &ledger)) {
             Ok(Ok(ended)) => ended,

@@ -221,7 +221,8 @@ impl<'e> Road<'e> {
         if frame.damaged && !stretch.run.forgives(place) {
             return Err(damage("the decoder reports damage").into());
         }
-        let is_target = stretch.places.contains_key(&place) && stretch.waiting.iter().all(|(w, _)| *w != place);
+        let is_target =
+            stretch.places.contains_key(&place) && stretch.waiting.iter().all(|(w, _)| *w != place);
         if is_target {
             let frame = hall.ledger.charge(Stage::Decode, || self.decoder.bring(frame))?;
             stretch.waiting.push((place, frame));

@@ -78,7 +78,10 @@ pub fn what_a_device_says_of_itself() {
     let rows = told["rows"].as_array().expect("rows");
     let row = |name: &str| rows.iter().find(|row| row["class"] == name);
     assert_eq!(row("h264 8 bit").expect("H.264")["max"][0], 4096);
-    assert!(row("hevc 10 bit").is_some() && row("av1 8 bit").is_none() && row("h264 10 bit").is_none(), "{told}");
+    assert!(
+        row("hevc 10 bit").is_some() && row("av1 8 bit").is_none() && row("h264 10 bit").is_none(),
+        "{told}"
+    );
     assert!(rows.iter().all(|row| row["proven"].is_null()), "nothing was decoded yet: {told}");
     fake.assert_nothing_left();
 }
@@ -104,7 +107,8 @@ pub fn h264_that_is_entered_in_open_groups() {
 pub fn hevc() {
     for (depth, format) in [(8, "yuv420p"), (10, "yuv420p10le")] {
         for (kind, settings) in [(0, &[][..]), (1, &["strict=0"])] {
-            let x265 = format!("-c:v libx265 -x265-params keyint=12:open-gop={kind}:bframes=4:log-level=error");
+            let x265 =
+                format!("-c:v libx265 -x265-params keyint=12:open-gop={kind}:bframes=4:log-level=error");
             let name = format!("device_hevc_{depth}_{kind}.mp4");
             let clip = made(&name, &format!("{x265} -pix_fmt {format}"));
             is_exact(class(DeviceCodec::Hevc, depth), &clip, settings);
@@ -122,7 +126,11 @@ pub fn av1() {
     let offered = ["caps.codec=+av1,+av1-10"];
     let av1 = "-c:v libsvtav1 -preset 10 -g 15 -pix_fmt";
     is_exact(class(DeviceCodec::Av1, 8), &made("device_av1.mp4", &format!("{av1} yuv420p")), &offered);
-    is_exact(class(DeviceCodec::Av1, 10), &made("device_av1_10.mp4", &format!("{av1} yuv420p10le")), &offered);
+    is_exact(
+        class(DeviceCodec::Av1, 10),
+        &made("device_av1_10.mp4", &format!("{av1} yuv420p10le")),
+        &offered,
+    );
 }
 
 pub fn the_others() {
@@ -185,7 +193,12 @@ pub fn what_does_not_fit_is_refused_before_it_is_decoded() {
         (made("device_odd.webm", odd), &[], "unsupported", "odd"),
         (x264("device_plain.mp4", "-pix_fmt yuv420p"), &["caps.max=319x4096"], "unsupported", "large"),
         (x264("device_plain.mp4", "-pix_fmt yuv420p"), &["caps.codec=-h264"], "unsupported", "codec"),
-        (made("device_av1.mp4", "-c:v libsvtav1 -preset 10 -g 15 -pix_fmt yuv420p"), &[], "unsupported", "codec"),
+        (
+            made("device_av1.mp4", "-c:v libsvtav1 -preset 10 -g 15 -pix_fmt yuv420p"),
+            &[],
+            "unsupported",
+            "codec",
+        ),
         (made("device_vvc.mov", "-c:v prores"), &[], "unsupported", "codec"),
         (x264("device_plain.avi", "-pix_fmt yuv420p -bf 2"), &[], "linear", "first packet"),
         (
@@ -203,7 +216,10 @@ pub fn what_does_not_fit_is_refused_before_it_is_decoded() {
         let name = format!("{}: {walked:?}", clip.display());
         assert_eq!(walked.ended, reason, "{name}");
         assert!(walked.text.contains(word), "{name}");
-        assert!(walked.pictures.is_empty() && walked.failed.is_empty() && walked.frames_decoded == 0, "{name}");
+        assert!(
+            walked.pictures.is_empty() && walked.failed.is_empty() && walked.frames_decoded == 0,
+            "{name}"
+        );
         // Where only the plan tells, the kind was proved before.
         let decoders = fake.calls("CreateDecoder");
         assert_eq!(decoders, usize::from(matches!(word, "first packet" | "recovery")), "{name}");

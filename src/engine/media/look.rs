@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use ffmpeg_next::codec::packet::side_data::Type as PacketSide;
+use ffmpeg_next::codec::packet::side_data::{SideData, Type as PacketSide};
 use ffmpeg_next::{ffi, format};
 
 use super::colour::Tags;
@@ -84,7 +84,7 @@ impl StreamLook {
         if tags.chroma_location == 0 && CENTRED_CODECS.iter().any(|c| *c as i32 == codec) {
             look.tags.chroma_location = 2;
         }
-        for side in stream.side_data() {
+        for side in side_data(stream) {
             look.add_side_data(side.kind(), side.data());
         }
         look
@@ -118,6 +118,23 @@ impl StreamLook {
     pub fn hdr(&self) -> Hdr {
         self.tags.hdr()
     }
+}
+
+/// What the container says beside the stream.
+#[cfg(not(coded_side_data))]
+fn side_data<'a>(stream: &'a format::stream::Stream<'_>) -> impl Iterator<Item = SideData<'a>> {
+    stream.side_data()
+}
+
+/// What the container says beside the stream. The stream's own list is filled from this one only when FFmpeg looks
+/// into the packets, if it is there at all.
+#[cfg(coded_side_data)]
+fn side_data<'a>(stream: &'a format::stream::Stream<'_>) -> impl Iterator<Item = SideData<'a>> {
+    // SAFETY: a stream has its parameters for as long as it lives, and they have as many entries as they say.
+    let parameters = unsafe { &*(*stream.as_ptr()).codecpar };
+    let entries = usize::try_from(parameters.nb_coded_side_data).unwrap_or(0);
+    // SAFETY: as above; each entry is only read.
+    (0..entries).map(|n| unsafe { SideData::wrap(parameters.coded_side_data.add(n)) })
 }
 
 /// Codecs of still pictures.

@@ -2,6 +2,7 @@
 //!
 //! Owns demuxing, decoding and the road from a frame to a picture. Returns facts; the spine counts and logs.
 
+mod boxes;
 pub mod caps;
 mod coding;
 pub mod colour;

@@ -1,6 +1,6 @@
 //! Opens a video from a descriptor: no path, no protocol, only the containers and codecs on the lists.
 //!
-//! Owns the whitelists, FFmpeg's options and the positional reads below it.
+//! Owns the whitelists, FFmpeg's options, the positional reads below it, and what some versions leave out.
 //! Never decodes and never chooses a stream.
 
 #![allow(unsafe_code)]
@@ -19,6 +19,7 @@ use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::media::Type;
 use ffmpeg_next::{Dictionary, Error, Packet, ffi};
 
+use super::boxes;
 use crate::model::job::{FailCode, Failure, Source, Stage};
 
 /// Short demuxer names (DESIGN, Containers).
@@ -26,12 +27,12 @@ pub const CONTAINERS: &str = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,h264,hevc
 /// FFmpeg's decoder names.
 pub const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg1video,mpeg2video,mpeg4,msmpeg4,h263,flv,\
                             vp6f,wmv1,wmv2,wmv3,vc1,theora,mjpeg,prores,dvvideo,gif,dnxhd,vvc";
+/// Protocols that FFmpeg may open something by: none, it is handed what it reads.
+pub const PROTOCOLS: &str = "";
 /// The beginning that a refused file is named by.
 const FIRST_BYTES: usize = 1024;
 /// Bytes that one read asks for.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Outermost boxes of an MP4 file that are looked at.
-const BOXES_MAX: usize = 1_000_000;
 /// Packets that may come before the first one of a video.
 const BIRTH_PACKETS_MAX: usize = 200;
 /// No single allocation of FFmpeg's may be larger.
@@ -119,7 +120,7 @@ pub fn open(source: Source) -> Result<Opened, Failure> {
     let file = Arc::new(file);
     match attempt(&file, size, size, &first) {
         // A recording whose last fragment is only begun: FFmpeg refuses the whole of it.
-        Err(failure) if failure.code == FailCode::Incomplete => match begun_fragment(&file, size) {
+        Err(failure) if failure.code == FailCode::Incomplete => match boxes::begun_fragment(&file, size) {
             Some(end) => attempt(&file, size, end, &first),
             None => Err(failure),
         },
@@ -142,7 +143,7 @@ fn attempt(file: &Arc<File>, size: u64, end: u64, first: &[u8]) -> Result<Opened
     };
     let mut io = StreamIo::from_read_seek_with_capacity(stream, BUFFER_BYTES).map_err(internal)?;
     let mut options = Dictionary::new();
-    options.set("protocol_whitelist", "");
+    options.set("protocol_whitelist", PROTOCOLS);
     options.set("format_whitelist", CONTAINERS);
     options.set("codec_whitelist", DECODERS);
     options.set("probesize", "5000000");
@@ -168,11 +169,22 @@ fn attempt(file: &Arc<File>, size: u64, end: u64, first: &[u8]) -> Result<Opened
         return Err(refusal(Error::from(code), first));
     }
     // SAFETY: `context` was opened above and is handed over together with the AVIO context that it reads from.
-    let input = unsafe { Input::wrap_with_custom_io(context, io) };
+    let mut input = unsafe { Input::wrap_with_custom_io(context, io) };
     if let Some((key, _)) = unknown.iter().next() {
         return Err(internal(format!("this FFmpeg does not know the option {key}")));
     }
+    complete_length(&mut input, file);
     Ok(Opened { input, bytes_read: read, replaced })
+}
+
+/// FFmpeg told the length that an MP4 file gives itself up to 6.0; later ones would be asked for every stream's.
+fn complete_length(input: &mut Input, file: &File) {
+    let is_mp4 = input.format().name().split(',').any(|name| name == "mov");
+    // SAFETY: the input is open; the field is a plain number that FFmpeg fills in only where nothing is known.
+    let length = unsafe { &mut (*input.as_mut_ptr()).duration };
+    if is_mp4 && *length == ffi::AV_NOPTS_VALUE {
+        *length = boxes::movie_length(file).unwrap_or(ffi::AV_NOPTS_VALUE);
+    }
 }
 
 /// Lets FFmpeg look into the streams. Every probe decoder gets the limits that ours have.
@@ -183,7 +195,34 @@ pub fn find_stream_info(input: &mut Input, frame_pixels_max: u64) -> Result<(), 
     if input.nb_streams() == 0 {
         bear_streams(input);
     }
-    probe_streams(input, frame_pixels_max)
+    let rates = forget_rates(input);
+    let probed = probe_streams(input, frame_pixels_max);
+    restore_rates(input, &rates);
+    probed
+}
+
+/// The rate of a raw stream is what its own headers say. Since FFmpeg 6.1 the demuxer puts a default there, which
+/// keeps the headers from being asked; it is taken away and given back.
+fn forget_rates(input: &mut Input) -> Vec<ffi::AVRational> {
+    if !matches!(input.format().name(), "h264" | "hevc") {
+        return Vec::new();
+    }
+    let unknown = ffi::AVRational { num: 0, den: 1 };
+    // SAFETY: the input is open, and a stream lives as long as it.
+    input
+        .streams()
+        .map(|s| unsafe { std::mem::replace(&mut (*s.as_ptr().cast_mut()).avg_frame_rate, unknown) })
+        .collect()
+}
+
+fn restore_rates(input: &mut Input, rates: &[ffi::AVRational]) {
+    for (stream, default) in input.streams().zip(rates) {
+        // SAFETY: as in `forget_rates`.
+        let rate = unsafe { &mut (*stream.as_ptr().cast_mut()).avg_frame_rate };
+        if rate.num == 0 {
+            *rate = *default;
+        }
+    }
 }
 
 /// FLV and program streams tell of a stream with its first packet. Those that are born while FFmpeg looks into the
@@ -259,30 +298,6 @@ fn look(fd: OwnedFd) -> Result<(File, u64, Vec<u8>), Failure> {
     }
     first.truncate(have);
     Ok((file, size, first))
-}
-
-/// Where the fragment begins that the file ends in, of an MP4 file that has its index and whole boxes before it.
-fn begun_fragment(file: &File, size: u64) -> Option<u64> {
-    let (mut at, mut has_index) = (0u64, false);
-    for _ in 0..BOXES_MAX {
-        let mut head = [0; 16];
-        let have = file.read_at(&mut head, at).ok()?;
-        let name: [u8; 4] = head[4..8].try_into().ok()?;
-        let length = match u32::from_be_bytes(head[..4].try_into().ok()?) {
-            1 => u64::from_be_bytes(head[8..].try_into().ok()?),
-            length => u64::from(length),
-        };
-        let next = at.checked_add(length)?;
-        if have < 8 || length < 8 {
-            return None;
-        }
-        if next > size {
-            return (has_index && &name == b"moof").then_some(at);
-        }
-        has_index |= &name == b"moov";
-        at = next;
-    }
-    None
 }
 
 /// What a refusal to open means.
