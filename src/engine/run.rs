@@ -164,7 +164,11 @@ pub fn survey(
 
 /// Opens the video. A length that the container does not tell is found by reading it through once, when a
 /// point needs it.
-pub(super) fn open(batch: &VideoBatch, source: Source, ledger: &Ledger<'_>) -> Result<probe::Medium, Failure> {
+pub(super) fn open(
+    batch: &VideoBatch,
+    source: Source,
+    ledger: &Ledger<'_>,
+) -> Result<probe::Medium, Failure> {
     ledger.opens.fetch_add(1, Ordering::Relaxed);
     let mut medium =
         ledger.charge(Stage::Open, || probe::open(source, batch.stream, batch.frame_pixels_max))?;

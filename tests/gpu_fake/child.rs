@@ -78,8 +78,7 @@ fn batch(times: &[i64], done: &[u32]) -> VideoBatch {
         frame_md5: true,
         tolerance_ms: 0,
     };
-    let job =
-        BatchJob { spec, pictures_done: done.to_vec(), sheets_done: vec![], points_failed: vec![] };
+    let job = BatchJob { spec, pictures_done: done.to_vec(), sheets_done: vec![], points_failed: vec![] };
     VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX, offer: vec![] }
 }
 

@@ -3,6 +3,8 @@
 //! Owns the clips, and the instants that are asked for. Never lets a picture pass that the double did not know.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stillframe::model::device::{CodecClass, DeviceCodec};
 
@@ -11,6 +13,9 @@ use crate::common;
 use crate::common::clips;
 use crate::common::fake::cuda::{self, FakeCuda};
 use crate::common::judge::{Dice, product_view};
+use crate::film;
+use crate::more_recipes::{AOM, OLDER, SVT_AV1, VPX};
+use crate::recipes::{Recipe, X264_PRESETS, X264_REFERENCES, X264_TOOLS, X265};
 
 /// The built-in clip that a kind of stream is proved with.
 pub fn proof(class: CodecClass) -> PathBuf {
@@ -78,7 +83,10 @@ pub fn what_a_device_says_of_itself() {
     let rows = told["rows"].as_array().expect("rows");
     let row = |name: &str| rows.iter().find(|row| row["class"] == name);
     assert_eq!(row("h264 8 bit").expect("H.264")["max"][0], 4096);
-    assert!(row("hevc 10 bit").is_some() && row("av1 8 bit").is_none() && row("h264 10 bit").is_none(), "{told}");
+    assert!(
+        row("hevc 10 bit").is_some() && row("av1 8 bit").is_none() && row("h264 10 bit").is_none(),
+        "{told}"
+    );
     assert!(rows.iter().all(|row| row["proven"].is_null()), "nothing was decoded yet: {told}");
     fake.assert_nothing_left();
 }
@@ -104,7 +112,8 @@ pub fn h264_that_is_entered_in_open_groups() {
 pub fn hevc() {
     for (depth, format) in [(8, "yuv420p"), (10, "yuv420p10le")] {
         for (kind, settings) in [(0, &[][..]), (1, &["strict=0"])] {
-            let x265 = format!("-c:v libx265 -x265-params keyint=12:open-gop={kind}:bframes=4:log-level=error");
+            let x265 =
+                format!("-c:v libx265 -x265-params keyint=12:open-gop={kind}:bframes=4:log-level=error");
             let name = format!("device_hevc_{depth}_{kind}.mp4");
             let clip = made(&name, &format!("{x265} -pix_fmt {format}"));
             is_exact(class(DeviceCodec::Hevc, depth), &clip, settings);
@@ -122,7 +131,11 @@ pub fn av1() {
     let offered = ["caps.codec=+av1,+av1-10"];
     let av1 = "-c:v libsvtav1 -preset 10 -g 15 -pix_fmt";
     is_exact(class(DeviceCodec::Av1, 8), &made("device_av1.mp4", &format!("{av1} yuv420p")), &offered);
-    is_exact(class(DeviceCodec::Av1, 10), &made("device_av1_10.mp4", &format!("{av1} yuv420p10le")), &offered);
+    is_exact(
+        class(DeviceCodec::Av1, 10),
+        &made("device_av1_10.mp4", &format!("{av1} yuv420p10le")),
+        &offered,
+    );
 }
 
 pub fn the_others() {
@@ -176,6 +189,68 @@ pub fn footage() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// A clip as the walk finds it: how it ended where it was refused, else all is exact.
+fn judge(recipe: &Recipe) -> Result<(), String> {
+    let clip = film::clip(recipe);
+    let fake = cuda::fake_cuda();
+    fake.knows(&clip);
+    proofs().iter().for_each(|proof| fake.knows(proof));
+    let times = instants(&clip, 24);
+    let plan = stillframe_plan(&clip, &times);
+    let clean = plan["runs"].as_array().expect("runs").iter().all(|run| run["start"] == "clean start");
+    fake.control(&["caps.codec=+av1,+av1-10,+hevc-12,+vp9-12", if clean { "strict=1" } else { "strict=0" }]);
+    let walked = on_device(&fake, &[(&clip, &times)]).expect("a device").remove(0);
+    fake.assert_nothing_left();
+    let cpu = on_cpu(&clip, &times, &[]);
+    for (asked, picture) in &walked.pictures {
+        assert_eq!(
+            picture.content(),
+            cpu.pictures[asked].content(),
+            "{}: {} ms",
+            recipe.0,
+            times[*asked as usize]
+        );
+    }
+    if walked.ended == "done" {
+        assert_eq!(walked.pictures.len(), cpu.pictures.len(), "{}", recipe.0);
+        return Ok(());
+    }
+    Err(format!("{}: {}", walked.ended, walked.text))
+}
+
+fn proofs() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(proof(H264).parent().unwrap()).unwrap();
+    let files = folder.map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "mkv")).collect()
+}
+
+fn stillframe_plan(clip: &Path, times: &[i64]) -> serde_json::Value {
+    let times: Vec<String> = times.iter().map(i64::to_string).collect();
+    common::json(common::stillframe().args(["plan", "--json", "--times-ms", &times.join(",")]).arg(clip))
+}
+
+pub fn recipes() {
+    let families = [X264_PRESETS, X264_REFERENCES, X264_TOOLS, X265, SVT_AV1, AOM, VPX, OLDER];
+    let recipes: Vec<&Recipe> = families.into_iter().flatten().collect();
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(recipe) = recipes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let told = std::panic::catch_unwind(|| judge(recipe));
+                    eprintln!("{:<40}{told:?}", recipe.0);
+                    if told.is_err() {
+                        wrong.lock().unwrap().push(recipe.0);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 pub fn what_does_not_fit_is_refused_before_it_is_decoded() {
     let x264 = |name: &str, more: &str| made(name, &format!("-c:v libx264 -g 10 {more}"));
     let odd = "-vf scale=161:131 -pix_fmt yuv420p -c:v libvpx-vp9 -cpu-used 8 -g 10";
@@ -185,7 +260,12 @@ pub fn what_does_not_fit_is_refused_before_it_is_decoded() {
         (made("device_odd.webm", odd), &[], "unsupported", "odd"),
         (x264("device_plain.mp4", "-pix_fmt yuv420p"), &["caps.max=319x4096"], "unsupported", "large"),
         (x264("device_plain.mp4", "-pix_fmt yuv420p"), &["caps.codec=-h264"], "unsupported", "codec"),
-        (made("device_av1.mp4", "-c:v libsvtav1 -preset 10 -g 15 -pix_fmt yuv420p"), &[], "unsupported", "codec"),
+        (
+            made("device_av1.mp4", "-c:v libsvtav1 -preset 10 -g 15 -pix_fmt yuv420p"),
+            &[],
+            "unsupported",
+            "codec",
+        ),
         (made("device_vvc.mov", "-c:v prores"), &[], "unsupported", "codec"),
         (x264("device_plain.avi", "-pix_fmt yuv420p -bf 2"), &[], "linear", "first packet"),
         (
@@ -203,7 +283,10 @@ pub fn what_does_not_fit_is_refused_before_it_is_decoded() {
         let name = format!("{}: {walked:?}", clip.display());
         assert_eq!(walked.ended, reason, "{name}");
         assert!(walked.text.contains(word), "{name}");
-        assert!(walked.pictures.is_empty() && walked.failed.is_empty() && walked.frames_decoded == 0, "{name}");
+        assert!(
+            walked.pictures.is_empty() && walked.failed.is_empty() && walked.frames_decoded == 0,
+            "{name}"
+        );
         // Where only the plan tells, the kind was proved before.
         let decoders = fake.calls("CreateDecoder");
         assert_eq!(decoders, usize::from(matches!(word, "first packet" | "recovery")), "{name}");

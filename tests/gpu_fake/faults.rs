@@ -123,11 +123,23 @@ pub fn each_fault_ends_with_its_reason_and_the_cpu_does_the_rest() {
                 fake.control(&[&[line.as_str()], fault.also].concat());
                 fake.clear_log();
                 let walked = on_device(&fake, &[(&clip, &times)]).expect("a device").remove(0);
-                assert!(fault.reasons.contains(&walked.ended.as_str()), "{name}: {} {}", walked.ended, walked.text);
+                assert!(
+                    fault.reasons.contains(&walked.ended.as_str()),
+                    "{name}: {} {}",
+                    walked.ended,
+                    walked.text
+                );
                 let rest = the_rest(&clip, &times, &walked, &whole, &name);
-                assert!(nth > before + 1 || walked.pictures.is_empty(), "{name}: pictures before the first one");
+                assert!(
+                    nth > before + 1 || walked.pictures.is_empty(),
+                    "{name}: pictures before the first one"
+                );
                 let copies = fault.call == "StreamSynchronize" && nth == last && count > 1;
-                assert!(!copies || walked.pictures.len() + 3 > count, "{name}: only {}", walked.pictures.len());
+                assert!(
+                    !copies || walked.pictures.len() + 3 > count,
+                    "{name}: only {}",
+                    walked.pictures.len()
+                );
                 assert!(!rest.pictures.is_empty(), "{name}: a fault without a loss");
                 // After an error that sticks FFmpeg cannot make the context current any more and leaves a map to it.
                 if !fault.action.starts_with("sticky") {
@@ -203,10 +215,15 @@ pub fn after_a_refusal_nothing_is_taken() {
         fake.control(&[line]);
         fake.clear_log();
         let walked = on_device(&fake, &[(&clip, &times), (&clip, &times)]).expect("a device");
-        assert_eq!((walked[1].ended.clone(), walked[1].pictures.len()), (walked[0].ended.clone(), 0), "{line}");
+        assert_eq!(
+            (walked[1].ended.clone(), walked[1].pictures.len()),
+            (walked[0].ended.clone(), 0),
+            "{line}"
+        );
         let log = fake.log();
         let (call, _) = line.split_once('@').unwrap();
-        let failed = log.iter().position(|entry| entry.name == call && entry.result != "0").expect("a failure");
+        let failed =
+            log.iter().position(|entry| entry.name == call && entry.result != "0").expect("a failure");
         let after = |entry: &&_| {
             let entry: &crate::common::fake::log::Entry = entry;
             ["DecodePicture", "MapVideoFrame", "Memcpy2DAsync"].contains(&entry.name.as_str())
@@ -222,7 +239,11 @@ pub fn a_hundred_batches_leave_nothing_behind() {
     let walks: Vec<(&Path, &[i64])> = (0..100).map(|_| (&clip as &Path, &times[..])).collect();
     let told = child(&fake, &walks);
     let descriptors = |key: &str| told[key].as_u64().expect("a count");
-    assert_eq!(descriptors("descriptors_after"), descriptors("descriptors_before"), "descriptors were left open");
+    assert_eq!(
+        descriptors("descriptors_after"),
+        descriptors("descriptors_before"),
+        "descriptors were left open"
+    );
     let whole = on_cpu(&clip, &times, &[]);
     for walked in told["walks"].as_array().unwrap() {
         let walked = crate::child::read(walked);
