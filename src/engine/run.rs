@@ -104,7 +104,8 @@ fn walk(
         ledger,
         grant,
     };
-    let waiting = Waiting::for_batch(&batch.offer, &medium.coding, lanes(&wishes, threads, frame_threads));
+    let lanes = lanes(&wishes, threads, frame_threads);
+    let waiting = Waiting::for_batch(&batch.offer, &medium.coding, lanes, wishes.wants.len());
     let mut walker = Walker { reader: &mut medium.reader, hall, waiting, survey: None, road: None };
     let walked = pool.in_place_scope(|scope| walker.walk(scope));
     walker.tell();
@@ -156,7 +157,7 @@ pub fn survey(
         rayon::in_place_scope(|scope| walker.walk(scope))?;
         walker.tell();
     }
-    let lanes = lanes(&wishes, threads, 1);
+    let lanes = (lanes(&wishes, threads, 1), wishes.wants.len());
     let linear = survey.linear.is_some();
     survey.choice = Some(Choice::of_plan(&medium.coding, &batch.offer, lanes, &survey.runs, linear));
     Ok((medium.facts, wishes, survey, ledger.stats()))
