@@ -3,6 +3,8 @@
 //! Owns the clips, and the instants that are asked for. Never lets a picture pass that the double did not know.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stillframe::model::device::{CodecClass, DeviceCodec};
 
@@ -11,6 +13,9 @@ use crate::common;
 use crate::common::clips;
 use crate::common::fake::cuda::{self, FakeCuda};
 use crate::common::judge::{Dice, product_view};
+use crate::film;
+use crate::more_recipes::{AOM, OLDER, SVT_AV1, VPX};
+use crate::recipes::{Recipe, X264_PRESETS, X264_REFERENCES, X264_TOOLS, X265};
 
 /// The built-in clip that a kind of stream is proved with.
 pub fn proof(class: CodecClass) -> PathBuf {
@@ -182,6 +187,68 @@ pub fn footage() {
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+/// A clip as the walk finds it: how it ended where it was refused, else all is exact.
+fn judge(recipe: &Recipe) -> Result<(), String> {
+    let clip = film::clip(recipe);
+    let fake = cuda::fake_cuda();
+    fake.knows(&clip);
+    proofs().iter().for_each(|proof| fake.knows(proof));
+    let times = instants(&clip, 24);
+    let plan = stillframe_plan(&clip, &times);
+    let clean = plan["runs"].as_array().expect("runs").iter().all(|run| run["start"] == "clean start");
+    fake.control(&["caps.codec=+av1,+av1-10,+hevc-12,+vp9-12", if clean { "strict=1" } else { "strict=0" }]);
+    let walked = on_device(&fake, &[(&clip, &times)]).expect("a device").remove(0);
+    fake.assert_nothing_left();
+    let cpu = on_cpu(&clip, &times, &[]);
+    for (asked, picture) in &walked.pictures {
+        assert_eq!(
+            picture.content(),
+            cpu.pictures[asked].content(),
+            "{}: {} ms",
+            recipe.0,
+            times[*asked as usize]
+        );
+    }
+    if walked.ended == "done" {
+        assert_eq!(walked.pictures.len(), cpu.pictures.len(), "{}", recipe.0);
+        return Ok(());
+    }
+    Err(format!("{}: {}", walked.ended, walked.text))
+}
+
+fn proofs() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(proof(H264).parent().unwrap()).unwrap();
+    let files = folder.map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "mkv")).collect()
+}
+
+fn stillframe_plan(clip: &Path, times: &[i64]) -> serde_json::Value {
+    let times: Vec<String> = times.iter().map(i64::to_string).collect();
+    common::json(common::stillframe().args(["plan", "--json", "--times-ms", &times.join(",")]).arg(clip))
+}
+
+pub fn recipes() {
+    let families = [X264_PRESETS, X264_REFERENCES, X264_TOOLS, X265, SVT_AV1, AOM, VPX, OLDER];
+    let recipes: Vec<&Recipe> = families.into_iter().flatten().collect();
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(recipe) = recipes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let told = std::panic::catch_unwind(|| judge(recipe));
+                    eprintln!("{:<40}{told:?}", recipe.0);
+                    if told.is_err() {
+                        wrong.lock().unwrap().push(recipe.0);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 pub fn what_does_not_fit_is_refused_before_it_is_decoded() {

@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../exact/film.rs"]
+mod film;
 #[path = "../exact/more_recipes.rs"]
 #[allow(dead_code)]
 mod more_recipes;
@@ -34,6 +36,7 @@ const TESTS: &[(&str, fn())] = tests![
     exact::av1,
     exact::the_others,
     exact::footage,
+    exact::recipes,
     exact::what_does_not_fit_is_refused_before_it_is_decoded,
     exact::clean_runs_keep_their_decoder,
     faults::without_a_driver_there_is_no_device,

@@ -9,8 +9,9 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use ffmpeg_next::codec::Id;
 
-use super::hwaccel::{DeviceContext, Trouble, device_codec};
+use super::hwaccel::{DeviceContext, device_codec};
 use super::proof;
+use super::trouble::Trouble;
 use crate::model::device::{CodecClass, DeviceCodec, DeviceFacts, DeviceRow, Refusal};
 use crate::model::media::Backend;
 

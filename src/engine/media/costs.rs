@@ -11,8 +11,9 @@ use ffmpeg_next::Packet;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::caps::Library;
-use super::hwaccel::{DeviceContext, DeviceDecoder, DeviceFrame, Got, Trouble};
+use super::hwaccel::{DeviceContext, DeviceDecoder, DeviceFrame, Got};
 use super::probe::Medium;
+use super::trouble::Trouble;
 use crate::model::device::Refusal;
 use crate::model::job::Failure;
 use crate::model::media::{Backend, Start};

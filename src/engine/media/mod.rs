@@ -25,6 +25,7 @@ pub mod reader;
 mod scale;
 pub mod source;
 mod tonemap;
+pub mod trouble;
 mod unpack;
 mod zimg;
 

@@ -10,8 +10,9 @@ use rustix::fs::MemfdFlags;
 
 use super::decoder::Recipe;
 use super::fingerprint::frame_md5;
-use super::hwaccel::{DeviceContext, DeviceDecoder, Got, Trouble};
+use super::hwaccel::{DeviceContext, DeviceDecoder, Got};
 use super::probe;
+use super::trouble::Trouble;
 use crate::model::device::{CodecClass, DeviceCodec, Refusal};
 use crate::model::job::{Failure, Source};
 use crate::model::limits::FRAME_PIXELS_MAX;
@@ -60,14 +61,13 @@ pub fn prove(device: &DeviceContext, class: CodecClass) -> Result<(), Trouble> {
     let Some((_, name, _)) = CLIPS.iter().find(|(known, ..)| *known == class) else {
         return Err(Trouble::new(Refusal::Unsupported, format!("there is no built-in clip of {class}")));
     };
-    let shown =
-        show(class, &|recipe| DeviceDecoder::open(recipe, device)).map_err(|trouble| {
-            match trouble.reason {
-                // The clip is whole.
-                Refusal::Damage => Trouble { reason: Refusal::Unproven, ..trouble },
-                _ => trouble,
-            }
-        })?;
+    let shown = show(class, &|recipe| DeviceDecoder::open(recipe, device)).map_err(|trouble| {
+        match trouble.reason {
+            // The clip is whole.
+            Refusal::Damage => Trouble { reason: Refusal::Unproven, ..trouble },
+            _ => trouble,
+        }
+    })?;
     let wanted: Vec<&str> = expected(name);
     if shown == wanted {
         return Ok(());
