@@ -4,6 +4,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Instant;
 
 use super::album::Album;
 use super::device::{self, Chosen, Walked};
@@ -60,6 +61,7 @@ impl Roads<'_> {
     /// # Errors
     /// Why none of the devices could be opened that the caller insists on.
     pub fn walk(&self) -> Result<(Ended, Tally), Why> {
+        let began = Instant::now();
         let mut tally = Tally::default();
         if !self.chosen.forced {
             let ended = self.on_cpu(self.batch.clone(), &mut tally);
@@ -67,6 +69,13 @@ impl Roads<'_> {
                 return Ok((ended, tally));
             }
         }
+        let ended = self.by_way_of_a_device(&mut tally)?;
+        // A device's opening and closing are in no walk.
+        tally.stats.wall_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok((ended, tally))
+    }
+
+    fn by_way_of_a_device(&self, tally: &mut Tally) -> Result<Ended, Why> {
         let Chosen { devices, forced } = &self.chosen;
         let batch = self.remainder().0;
         let walked = device::walk(devices, &self.settings, &batch, &self.video, self.grant, self.album);
@@ -81,7 +90,7 @@ impl Roads<'_> {
         }
         for (id, why) in unopened {
             match &on {
-                None => self.fall_back(&id, why, &mut tally),
+                None => self.fall_back(&id, why, tally),
                 Some((next, ..)) => say::complain(format_args!("{}; {next} has the job", why.1)),
             }
         }
@@ -89,16 +98,15 @@ impl Roads<'_> {
             None => {}
             Some((id, Ended::Refused { reason, text }, stats)) => {
                 tally.stats = tally.stats.plus(stats);
-                self.fall_back(&id, (reason, format!("{id}: {text}")), &mut tally);
+                self.fall_back(&id, (reason, format!("{id}: {text}")), tally);
             }
             Some((id, ended, stats)) => {
                 tally.stats = tally.stats.plus(stats);
                 tally.backend = id.backend;
-                return Ok((ended, tally));
+                return Ok(ended);
             }
         }
-        let ended = self.on_cpu(self.remainder().0, &mut tally);
-        Ok((ended, tally))
+        Ok(self.on_cpu(self.remainder().0, tally))
     }
 
     fn on_cpu(&self, batch: VideoBatch, tally: &mut Tally) -> Ended {

@@ -8,6 +8,7 @@ use crate::engine::run;
 use crate::model::delivery::Deliver;
 use crate::model::device::{CodecClass, DeviceFacts, DeviceId, Refusal};
 use crate::model::job::{Ended, Grant, Source, Stats, VideoBatch};
+use crate::model::media::Backend;
 use crate::worker::{OpenDevice, helper, zygote};
 
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,11 @@ pub fn run(args: Args) -> u8 {
 }
 
 fn open(id: &DeviceId) -> Result<Box<dyn OpenDevice>, (Refusal, String)> {
+    if id.backend == Backend::Vaapi {
+        // The library says of a node that it may not open no more than that it found no display.
+        let opened = std::fs::OpenOptions::new().read(true).write(true).open(&id.name);
+        opened.map_err(|error| (Refusal::NoDevice, format!("{id} cannot be opened: {error}")))?;
+    }
     Ok(Box::new(Open(Device::open(id)?)))
 }
 

@@ -15,12 +15,14 @@ use crate::worker::devices::{Devices, Why};
 /// The built-in clips deliver no image bytes.
 const NO_BYTES: u64 = 0;
 
+/// A kind of stream that a device says it decodes, and whether it does.
+type Proof = (DeviceRow, Result<(), Why>);
+
 /// One device, and what came of it.
 struct Examined {
     id: DeviceId,
     facts: Result<DeviceFacts, Why>,
-    /// Every kind of stream that it says it decodes, and whether it does.
-    proofs: Vec<(DeviceRow, Result<(), Why>)>,
+    proofs: Vec<Proof>,
 }
 
 /// Examines the devices that are configured, or else those that are found: checks, and the same as JSON. What does not
@@ -107,7 +109,7 @@ impl Examined {
     fn json(&self) -> Value {
         let why = |(reason, text): &Why| json!({"reason": reason.name(), "text": text});
         let class = |class: CodecClass| json!({"codec": class.codec.name(), "depth": class.depth});
-        let proof = |(row, proof): &(DeviceRow, Result<(), Why>)| {
+        let proof = |(row, proof): &Proof| {
             let mut object = class(row.class);
             object["width_max"] = json!(row.width_max);
             object["height_max"] = json!(row.height_max);
@@ -131,7 +133,7 @@ mod tests {
     use crate::model::device::{DeviceCodec, Refusal};
     use crate::model::media::Backend;
 
-    fn examined(facts: Result<Vec<(DeviceRow, Result<(), Why>)>, Why>) -> Examined {
+    fn examined(facts: Result<Vec<Proof>, Why>) -> Examined {
         let id = DeviceId { backend: Backend::Cuda, name: "0".to_owned() };
         let (facts, proofs) = match facts {
             Ok(proofs) => {

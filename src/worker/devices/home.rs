@@ -247,6 +247,13 @@ impl Home {
             home.replaced[by as usize] += 1;
         }
         drop((home, place));
+        let (device, pid) = (&self.id, helper.pid);
+        match by {
+            Some(by @ (ReplacedBy::Fault | ReplacedBy::Died)) => {
+                tracing::warn!(%device, pid, by = by.name(), "helper of a device is gone");
+            }
+            by => tracing::debug!(%device, pid, by = by.map(ReplacedBy::name), "helper of a device ended"),
+        }
         self.changed.notify_waiters();
     }
 

@@ -34,7 +34,8 @@ const ENVIRONMENT: [&str; 5] = ["LD_LIBRARY_PATH", "CUDA_", "NVIDIA_", "LIBVA_",
 
 /// One helper. Dropping it kills the process.
 pub(super) struct Lasting {
-    pid: u32,
+    /// Its process id, while it lives.
+    pub pid: u32,
     process: Pid,
     pidfd: AsyncFd<OwnedFd>,
     pub wire: Wire,
@@ -96,6 +97,7 @@ impl Lasting {
         launch.args.extend(["--device".into(), OsString::from(device.to_string())]);
         let passes = |name: &str| ENVIRONMENT.iter().any(|start| name.starts_with(start));
         let environment = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(passes));
+        // Its death signal follows the thread that starts it, and a thread of the runtime lives as long as the runtime.
         let (mut child, wire) = launch.spawn(environment)?;
         if let Some(pipe) = child.stderr.take() {
             stderr::drain(pipe)?;
