@@ -9,7 +9,7 @@ use stillframe::model::device::{CodecClass, DeviceCodec};
 use crate::child::{CUDA, child, on, on_cpu, on_device};
 use crate::common;
 use crate::common::clips;
-use crate::common::fake::{Fake, cuda};
+use crate::common::fake::{Fake, cuda, table};
 use crate::common::judge::{Dice, product_view};
 
 /// The built-in clip that a kind of stream is proved with.
@@ -185,6 +185,8 @@ pub fn footage() {
         let clip = clips::clip(&format!("device_{name}"), &cut);
         if std::panic::catch_unwind(|| is_exact(*class, &clip, settings)).is_err() {
             failed.push(name);
+        } else {
+            table::forget(&clip);
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
