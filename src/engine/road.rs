@@ -25,7 +25,7 @@ use super::hall::{Hall, Loads, RunGuard};
 use super::media::hwaccel::{DeviceDecoder, DeviceFrame, Got};
 use super::media::trouble::Trouble;
 use super::media::{Frame, Packet};
-use crate::model::coded::Coded;
+use crate::model::coded::{Coded, H264Sequence};
 use crate::model::delivery::Message;
 use crate::model::device::Refusal;
 use crate::model::job::{Failure, Stage};
@@ -41,6 +41,8 @@ pub struct Road<'e> {
     stretches: VecDeque<Stretch<'e>>,
     /// The number that the next run's first packet gets; numbers are unique in the walk.
     next: u64,
+    /// What the last run's pictures are like, where H.264 tells.
+    sequence: Option<Arc<H264Sequence>>,
     /// Nothing more is taken.
     trouble: Option<Trouble>,
     /// The rest of the walk is not for a device, which did nothing wrong.
@@ -81,6 +83,7 @@ impl<'e> Road<'e> {
             decoder,
             stretches: VecDeque::new(),
             next: 0,
+            sequence: None,
             trouble: None,
             declined: None,
             loads: Arc::new(Loads::default()),
@@ -134,9 +137,13 @@ impl<'e> Road<'e> {
         run: SeekRun,
         packets: &mut dyn Packets,
     ) -> Result<(), Halt> {
-        if self.decoder.is_dirty() && !follows_without_a_flush(self.stretches.back(), &run) {
+        let may_discard = self.decoder.may_discard();
+        if self.decoder.is_dirty() && !follows_without_a_flush(&run, self.sequence.as_ref(), may_discard) {
             self.empty(scope, hall)?;
             self.decoder.reset();
+        }
+        if let Coded::H264(picture) = &run.heads[0].coded {
+            self.sequence = Some(Arc::clone(&picture.sequence));
         }
         let targets: Vec<usize> = run.targets.iter().map(|t| (t.seq - run.first) as usize).collect();
         let mut sent = rule::may_be_needed(&run.heads, &targets);
@@ -285,20 +292,101 @@ impl<'e> Stretch<'e> {
     }
 }
 
-/// Does `run` begin so that whatever of the stretch `before` is still inside comes out unharmed in front of it? Where
-/// pictures change their format a decoder lets some go.
-fn follows_without_a_flush(before: Option<&Stretch<'_>>, run: &SeekRun) -> bool {
+/// Does the run begin so that whatever is still inside comes out unharmed in front of it? `sequence` is that of the
+/// run before; `may_discard` says that the codec's key frames may throw away what waits to be shown.
+fn follows_without_a_flush(run: &SeekRun, sequence: Option<&Arc<H264Sequence>>, may_discard: bool) -> bool {
     run.start == Start::Clean
-        && match (&run.heads[0].coded, before.map(|before| &before.run.heads[0].coded)) {
-            (Coded::Hevc(picture), _) => !picture.discards && !picture.brings_sets,
-            (Coded::H264(picture), Some(Coded::H264(before))) => {
-                !picture.discards && picture.sequence == before.sequence
+        && match &run.heads[0].coded {
+            Coded::Hevc(picture) => !picture.discards && !picture.brings_sets,
+            // Another size makes the decoder begin anew.
+            Coded::H264(picture) => {
+                !picture.discards && sequence.is_none_or(|before| *before == picture.sequence)
             }
-            (Coded::H264(picture), _) => !picture.discards,
-            _ => true,
+            Coded::Av1(_) => true,
+            Coded::Unknown => !may_discard,
         }
 }
 
 fn damage(text: impl Into<String>) -> Trouble {
     Trouble::new(Refusal::Damage, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::coded::{H264Order, H264Picture, HevcPicture};
+    use crate::model::media::{FrameHeader, Need, PacketHead};
+
+    fn run(start: Start, coded: Coded) -> SeekRun {
+        let header = FrameHeader {
+            start,
+            key: true,
+            hidden: false,
+            need: Need::Always,
+            field: Field::Frame,
+            resilient: false,
+        };
+        let head = PacketHead { pts: Some(0), dts: None, duration: 1, size: 1, header, coded };
+        SeekRun {
+            first: 0,
+            start,
+            exact_from: 0,
+            heads: vec![head],
+            sent: vec![],
+            unfit: None,
+            targets: vec![],
+        }
+    }
+
+    fn h264(width: u32) -> (Arc<H264Sequence>, Coded) {
+        let sequence = Arc::new(H264Sequence {
+            frame_num_bits: 4,
+            order: H264Order::Decode,
+            references_max: 1,
+            gaps_allowed: false,
+            format: [width, 9, 1, 8, 8],
+        });
+        let picture = H264Picture {
+            sequence: Arc::clone(&sequence),
+            idr: true,
+            reference: true,
+            brings_sets: true,
+            frame_num: 0,
+            order_lsb: 0,
+            order_bottom: 0,
+            order_delta: [0; 2],
+            marking: None,
+            lists: Box::default(),
+        };
+        (sequence, Coded::H264(Arc::new(picture)))
+    }
+
+    fn hevc(discards: bool) -> Coded {
+        Coded::Hevc(Arc::new(HevcPicture {
+            kind: 19,
+            temporal_id: 0,
+            lsb: 0,
+            lsb_bits: 8,
+            keeps: Box::default(),
+            waits: 2,
+            brings_sets: false,
+            ends: false,
+            discards,
+        }))
+    }
+
+    #[test]
+    fn a_run_follows_where_nothing_is_lost_in_front_of_it() {
+        let follows = |start, coded, before, may_discard| {
+            follows_without_a_flush(&run(start, coded), before, may_discard)
+        };
+        let ((small, picture), (large, _)) = (h264(16), h264(20));
+        assert!(follows(Start::Clean, picture.clone(), Some(&small), false));
+        assert!(!follows(Start::Clean, picture.clone(), Some(&large), false), "another size");
+        assert!(!follows(Start::Open, picture, Some(&small), false));
+        assert!(follows(Start::Clean, hevc(false), None, true));
+        assert!(!follows(Start::Clean, hevc(true), None, true), "no_output_of_prior_pics_flag");
+        assert!(!follows(Start::Clean, Coded::Unknown, None, true), "nobody knows");
+        assert!(follows(Start::Clean, Coded::Unknown, None, false));
+    }
 }

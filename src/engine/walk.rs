@@ -1,7 +1,7 @@
 //! Walks the file: drives the planner with packet heads and sends finished runs to the pool.
 //!
-//! Owns the reader's position. Never decodes on its own thread, except what is too large to be held, and decodes
-//! nothing at all where a device is to.
+//! Owns the reader's position. Never decodes on its own thread, except what is too large to be held and what goes to a
+//! device of this process; decodes nothing at all where another process has the device.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

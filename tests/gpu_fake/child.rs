@@ -19,7 +19,7 @@ use stillframe::model::snapshot::ImageKind;
 use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
 
 use crate::common;
-use crate::common::fake::cuda::FakeCuda;
+use crate::common::fake::Fake;
 
 /// What was delivered of a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,9 +158,17 @@ pub fn on_cpu(clip: &Path, times: &[i64], done: &[u32]) -> Walked {
     read(&walk(clip, times, done, &mut run::run))
 }
 
+/// The first CUDA device.
+pub const CUDA: &str = "cuda:0";
+
 /// On the double, a child that opens it once and walks `walks`. An `Err` is why it could not be opened.
-pub fn on_device(fake: &FakeCuda, walks: &[(&Path, &[i64])]) -> Result<Vec<Walked>, (String, String)> {
-    let told = child(fake, walks);
+pub fn on_device(fake: &Fake, walks: &[(&Path, &[i64])]) -> Result<Vec<Walked>, (String, String)> {
+    on(CUDA, fake, walks)
+}
+
+/// As `on_device`, on the device of that name.
+pub fn on(id: &str, fake: &Fake, walks: &[(&Path, &[i64])]) -> Result<Vec<Walked>, (String, String)> {
+    let told = child(id, fake, walks);
     match &told["refused"] {
         Value::Null => Ok(told["walks"].as_array().unwrap().iter().map(read).collect()),
         refused => Err((refused[0].as_str().unwrap().to_owned(), refused[1].as_str().unwrap().to_owned())),
@@ -168,18 +176,19 @@ pub fn on_device(fake: &FakeCuda, walks: &[(&Path, &[i64])]) -> Result<Vec<Walke
 }
 
 /// Everything that such a child tells.
-pub fn child(fake: &FakeCuda, walks: &[(&Path, &[i64])]) -> Value {
+pub fn child(id: &str, fake: &Fake, walks: &[(&Path, &[i64])]) -> Value {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    fake.lend(&mut command).arg("device");
+    fake.lend(&mut command).args(["device", id]);
     for (clip, times) in walks {
         command.arg(clip).arg(times.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
     }
     common::json(&mut command)
 }
 
-/// The child: pairs of a clip and its instants.
+/// The child: the device, then pairs of a clip and its instants.
 pub fn main(args: &[String]) -> ExitCode {
-    let id = DeviceId::parse("cuda:0").unwrap();
+    let (id, args) = args.split_first().expect("a device");
+    let id = DeviceId::parse(id).expect("a device");
     let told = match Device::open(&id) {
         Err((reason, text)) => json!({ "refused": [reason.name(), text] }),
         Ok(mut device) => {

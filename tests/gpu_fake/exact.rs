@@ -3,19 +3,14 @@
 //! Owns the clips, and the instants that are asked for. Never lets a picture pass that the double did not know.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stillframe::model::device::{CodecClass, DeviceCodec};
 
-use crate::child::{child, on_cpu, on_device};
+use crate::child::{CUDA, child, on, on_cpu, on_device};
 use crate::common;
 use crate::common::clips;
-use crate::common::fake::cuda::{self, FakeCuda};
+use crate::common::fake::{Fake, cuda, table};
 use crate::common::judge::{Dice, product_view};
-use crate::film;
-use crate::more_recipes::{AOM, OLDER, SVT_AV1, VPX};
-use crate::recipes::{Recipe, X264_PRESETS, X264_REFERENCES, X264_TOOLS, X265};
 
 /// The built-in clip that a kind of stream is proved with.
 pub fn proof(class: CodecClass) -> PathBuf {
@@ -36,7 +31,7 @@ pub fn made(name: &str, coding: &str) -> PathBuf {
 }
 
 /// A double that knows the clip and what its kind is proved with.
-pub fn knowing(class: CodecClass, clip: &Path) -> FakeCuda {
+pub fn knowing(class: CodecClass, clip: &Path) -> Fake {
     let proof = proof(class);
     cuda::knowing(&[clip, &proof])
 }
@@ -55,9 +50,17 @@ pub fn instants(clip: &Path, count: usize) -> Vec<i64> {
 fn is_exact(class: CodecClass, clip: &Path, settings: &[&str]) {
     let fake = knowing(class, clip);
     fake.control(settings);
+    is_exact_on(CUDA, &fake, clip);
+    let strict = !settings.contains(&"strict=0");
+    assert!(!strict || fake.misses() == 0, "{}: {} misses", clip.display(), fake.misses());
+}
+
+/// The same on the device `id` of the double.
+pub fn is_exact_on(id: &str, fake: &Fake, clip: &Path) {
+    let (backend, _) = id.split_once(':').unwrap();
     let choices = [1, 5, 40].map(|count| instants(clip, count.max(2))[..count].to_vec());
     let walks: Vec<(&Path, &[i64])> = choices.iter().map(|times| (clip, &times[..])).collect();
-    let walked = on_device(&fake, &walks).unwrap_or_else(|refused| panic!("{}: {refused:?}", clip.display()));
+    let walked = on(id, fake, &walks).unwrap_or_else(|refused| panic!("{}: {refused:?}", clip.display()));
     for (times, walked) in choices.iter().zip(walked) {
         let name = format!("{} at {times:?}", clip.display());
         assert_eq!((walked.ended.as_str(), walked.text.as_str()), ("done", ""), "{name}");
@@ -66,19 +69,17 @@ fn is_exact(class: CodecClass, clip: &Path, settings: &[&str]) {
         assert_eq!(cpu.pictures.len(), times.len(), "{name}: {cpu:?}");
         assert_eq!(walked.pictures.len(), times.len(), "{name}");
         for (asked, picture) in &walked.pictures {
-            assert_eq!(picture.backend, "cuda", "{name}");
+            assert_eq!(picture.backend, backend, "{name}");
             let wanted = cpu.pictures[asked].content();
             assert_eq!(picture.content(), wanted, "{name}: {} ms", times[*asked as usize]);
         }
     }
-    let strict = !settings.contains(&"strict=0");
-    assert!(!strict || fake.misses() == 0, "{}: {} misses", clip.display(), fake.misses());
     fake.assert_nothing_left();
 }
 
 pub fn what_a_device_says_of_itself() {
     let fake = cuda::fake_cuda();
-    let told = child(&fake, &[]);
+    let told = child(CUDA, &fake, &[]);
     assert_ne!(told["model"].as_str(), Some(""), "{told}");
     let rows = told["rows"].as_array().expect("rows");
     let row = |name: &str| rows.iter().find(|row| row["class"] == name);
@@ -184,71 +185,11 @@ pub fn footage() {
         let clip = clips::clip(&format!("device_{name}"), &cut);
         if std::panic::catch_unwind(|| is_exact(*class, &clip, settings)).is_err() {
             failed.push(name);
+        } else {
+            table::forget(&clip);
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
-}
-
-/// A clip as the walk finds it: how it ended where it was refused, else all is exact.
-fn judge(recipe: &Recipe) -> Result<(), String> {
-    let clip = film::clip(recipe);
-    let fake = cuda::fake_cuda();
-    fake.knows(&clip);
-    proofs().iter().for_each(|proof| fake.knows(proof));
-    let times = instants(&clip, 24);
-    let plan = stillframe_plan(&clip, &times);
-    let clean = plan["runs"].as_array().expect("runs").iter().all(|run| run["start"] == "clean start");
-    fake.control(&["caps.codec=+av1,+av1-10,+hevc-12,+vp9-12", if clean { "strict=1" } else { "strict=0" }]);
-    let walked = on_device(&fake, &[(&clip, &times)]).expect("a device").remove(0);
-    fake.assert_nothing_left();
-    let cpu = on_cpu(&clip, &times, &[]);
-    for (asked, picture) in &walked.pictures {
-        assert_eq!(
-            picture.content(),
-            cpu.pictures[asked].content(),
-            "{}: {} ms",
-            recipe.0,
-            times[*asked as usize]
-        );
-    }
-    if walked.ended == "done" {
-        assert_eq!(walked.pictures.len(), cpu.pictures.len(), "{}", recipe.0);
-        return Ok(());
-    }
-    Err(format!("{}: {}", walked.ended, walked.text))
-}
-
-fn proofs() -> Vec<PathBuf> {
-    let folder = std::fs::read_dir(proof(H264).parent().unwrap()).unwrap();
-    let files = folder.map(|entry| entry.unwrap().path());
-    files.filter(|file| file.extension().is_some_and(|extension| extension == "mkv")).collect()
-}
-
-fn stillframe_plan(clip: &Path, times: &[i64]) -> serde_json::Value {
-    let times: Vec<String> = times.iter().map(i64::to_string).collect();
-    common::json(common::stillframe().args(["plan", "--json", "--times-ms", &times.join(",")]).arg(clip))
-}
-
-pub fn recipes() {
-    let families = [X264_PRESETS, X264_REFERENCES, X264_TOOLS, X265, SVT_AV1, AOM, VPX, OLDER];
-    let recipes: Vec<&Recipe> = families.into_iter().flatten().collect();
-    let next = AtomicUsize::new(0);
-    let wrong = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some(recipe) = recipes.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let told = std::panic::catch_unwind(|| judge(recipe));
-                    eprintln!("{:<40}{told:?}", recipe.0);
-                    if told.is_err() {
-                        wrong.lock().unwrap().push(recipe.0);
-                    }
-                }
-            });
-        }
-    });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 pub fn what_does_not_fit_is_refused_before_it_is_decoded() {

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use stillframe::model::device::DeviceCodec;
+use stillframe::model::device::{CodecClass, DeviceCodec};
 
-use crate::child::{Walked, child, on_cpu, on_device};
+use crate::child::{CUDA, Walked, child, on_cpu, on_device};
 use crate::common::clips;
-use crate::common::fake::cuda::{self, FakeCuda};
+use crate::common::fake::{Fake, cuda};
 use crate::exact::{H264, class, instants, knowing, made, proof};
 
 /// Five closed groups with B pictures.
@@ -18,7 +18,7 @@ pub fn grouped() -> PathBuf {
 }
 
 pub fn without_a_driver_there_is_no_device() {
-    let refused = |fake: &FakeCuda, word: &str| {
+    let refused = |fake: &Fake, word: &str| {
         let (reason, text) = on_device(fake, &[]).expect_err("no device");
         assert_eq!(reason, "no_device", "{text}");
         assert!(text.contains(word), "{text}");
@@ -46,7 +46,7 @@ pub fn a_clip_that_comes_out_wrong_shuts_its_kind() {
     let fake = cuda::knowing(&[&clip, &hevc, &proofs[0], &proofs[1]]);
     fake.control(&["Memcpy2DAsync@7=wrong"]);
     let walks: [(&Path, &[i64]); 2] = [(&clip, &[500]), (&clip, &[500])];
-    let told = child(&fake, &walks);
+    let told = child(CUDA, &fake, &walks);
     let row = told["rows"].as_array().unwrap().iter().find(|row| row["class"] == "h264 8 bit").unwrap();
     assert_eq!(row["proven"], false, "{told}");
     for walked in on_device(&fake, &walks).expect("a device") {
@@ -56,12 +56,16 @@ pub fn a_clip_that_comes_out_wrong_shuts_its_kind() {
     // What is right stays proven for as long as the process lives.
     fake.control(&[]);
     fake.clear_log();
-    let told = child(&fake, &[(&clip, &[500]), (&hevc, &[500]), (&clip, &[700])]);
+    let told = child(CUDA, &fake, &[(&clip, &[500]), (&hevc, &[500]), (&clip, &[700])]);
     let proven = told["rows"].as_array().unwrap().iter().filter(|row| row["proven"] == true).count();
     assert_eq!((proven, fake.calls("CreateDecoder")), (2, 2 + 3), "{told}");
 }
 
 const HEVC: &str = "-c:v libx265 -pix_fmt yuv420p -x265-params keyint=10:open-gop=0:log-level=error";
+
+const VP9: &str =
+    "-c:v libvpx-vp9 -cpu-used 8 -b:v 400k -g 12 -auto-alt-ref 1 -lag-in-frames 8 -pix_fmt yuv420p";
+const AV1: &str = "-c:v libsvtav1 -preset 10 -g 15 -pix_fmt yuv420p";
 
 /// What fails, with which code, and what that comes to.
 struct Fault {
@@ -95,80 +99,111 @@ const FAULTS: &[Fault] = &[
     fault("StreamSynchronize", "sticky:719", &["lost"]),
 ];
 
+/// How often each call was made.
+struct Counts(Vec<(&'static str, usize)>);
+
+impl Counts {
+    /// By a walk over `times` without a fault.
+    fn of(fake: &Fake, clip: &Path, times: &[i64], settings: &[&str]) -> Counts {
+        fake.control(settings);
+        fake.clear_log();
+        let walked = on_device(fake, &[(clip, times)]).expect("a device").remove(0);
+        assert_eq!(walked.ended, "done", "{}", walked.text);
+        Counts(FAULTS.iter().map(|fault| (fault.call, fake.calls(fault.call))).collect())
+    }
+
+    fn get(&self, call: &str) -> usize {
+        self.0.iter().find(|(counted, _)| *counted == call).map_or(0, |(_, count)| *count)
+    }
+}
+
+/// Calls that a walk to the clip's first frame makes beside the proof: one of each, and one copy a plane.
+fn of_one_frame(call: &str) -> usize {
+    if call == "Memcpy2DAsync" { 2 } else { 1 }
+}
+
 pub fn each_fault_ends_with_its_reason_and_the_cpu_does_the_rest() {
     let clip = grouped();
-    let fake = knowing(H264, &clip);
     for count in [1, 10, 100] {
         let times = if count == 1 { vec![900] } else { instants(&clip, count) };
-        let whole = on_cpu(&clip, &times, &[]);
-        assert_eq!((whole.ended.as_str(), whole.pictures.len()), ("done", count));
-        // How often each call is made by then, in the proof alone and with the walk.
-        let calls = |times: &[i64]| {
-            fake.control(&[]);
+        fails_everywhere(H264, &clip, &times, &[], false);
+    }
+}
+
+pub fn the_other_codecs_fail_alike() {
+    let others = [
+        (class(DeviceCodec::Hevc, 8), made("device_other.mp4", HEVC)),
+        (class(DeviceCodec::Vp9, 8), made("device_vp9.webm", VP9)),
+        (class(DeviceCodec::Av1, 8), made("device_av1.mp4", AV1)),
+        (class(DeviceCodec::Mpeg2, 8), made("device_mpeg2.ts", "-c:v mpeg2video -bf 2 -g 12 -q:v 4")),
+        (class(DeviceCodec::Mpeg4, 8), made("device_mpeg4.mkv", "-c:v mpeg4 -bf 2 -g 12 -q:v 4")),
+    ];
+    for (class, clip) in others {
+        fails_everywhere(class, &clip, &instants(&clip, 10), &["caps.codec=+av1"], true);
+    }
+}
+
+/// Each fault at the first call of a walk, one in the middle and the last one, or in the middle only.
+fn fails_everywhere(class: CodecClass, clip: &Path, times: &[i64], settings: &[&str], middle: bool) {
+    let fake = knowing(class, clip);
+    let whole = on_cpu(clip, times, &[]);
+    assert_eq!((whole.ended.as_str(), whole.pictures.len()), ("done", times.len()));
+    let (first, counted) =
+        (Counts::of(&fake, clip, &[0], settings), Counts::of(&fake, clip, times, settings));
+    for fault in FAULTS {
+        let before = first.get(fault.call) - of_one_frame(fault.call);
+        let last = counted.get(fault.call);
+        assert!(last > before, "{}: {last} calls, {before} before the walk", fault.call);
+        let half = (before + 1 + last) / 2;
+        let calls = if middle { BTreeSet::from([half]) } else { BTreeSet::from([before + 1, half, last]) };
+        for nth in calls {
+            let line = format!("{}@{nth}={}", fault.call, fault.action);
+            let name = format!("{class} {line} of {last} with {} points", times.len());
+            fake.control(&[settings, &[line.as_str()], fault.also].concat());
             fake.clear_log();
-            let walks: Vec<(&Path, &[i64])> = vec![(&clip, &[0]), (&clip, times)];
-            let walks = if times.is_empty() { &walks[..0] } else { &walks[1..] };
-            on_device(&fake, walks).expect("a device");
-            |name: &'static str| fake.calls(name)
-        };
-        let (opened, counted) = (counts(calls(&[])), counts(calls(&times)));
-        for fault in FAULTS {
-            let at = FAULTS_OF_PROOF.iter().find(|(call, _)| *call == fault.call).map_or(0, |(_, n)| *n);
-            let before = opened(fault.call) + at;
-            let last = counted(fault.call);
-            assert!(last > before, "{}: {last} calls, {before} before the walk", fault.call);
-            for nth in BTreeSet::from([before + 1, (before + 1 + last) / 2, last]) {
-                let name = format!("{}@{nth}={} of {last} with {count} points", fault.call, fault.action);
-                let line = format!("{}@{nth}={}", fault.call, fault.action);
-                fake.control(&[&[line.as_str()], fault.also].concat());
-                fake.clear_log();
-                let walked = on_device(&fake, &[(&clip, &times)]).expect("a device").remove(0);
-                assert!(
-                    fault.reasons.contains(&walked.ended.as_str()),
-                    "{name}: {} {}",
-                    walked.ended,
-                    walked.text
-                );
-                let rest = the_rest(&clip, &times, &walked, &whole, &name);
-                assert!(
-                    nth > before + 1 || walked.pictures.is_empty(),
-                    "{name}: pictures before the first one"
-                );
-                let copies = fault.call == "StreamSynchronize" && nth == last && count > 1;
-                assert!(
-                    !copies || walked.pictures.len() + 3 > count,
-                    "{name}: only {}",
-                    walked.pictures.len()
-                );
-                assert!(!rest.pictures.is_empty(), "{name}: a fault without a loss");
-                // After an error that sticks FFmpeg cannot make the context current any more and leaves a map to it.
-                if !fault.action.starts_with("sticky") {
-                    fake.assert_nothing_left();
-                }
+            let walked = on_device(&fake, &[(clip, times)]).expect("a device").remove(0);
+            let ended = walked.ended.as_str();
+            assert!(fault.reasons.contains(&ended), "{name}: {ended} {}", walked.text);
+            let rest = the_rest(clip, times, &walked, &whole, &name);
+            assert!(nth > before + 1 || walked.pictures.is_empty(), "{name}: pictures before the first one");
+            let copied = fault.call == "StreamSynchronize" && nth == last && times.len() > 1;
+            assert!(
+                !copied || walked.pictures.len() + 3 > times.len(),
+                "{name}: only {}",
+                walked.pictures.len()
+            );
+            assert!(!rest.pictures.is_empty(), "{name}: a fault without a loss");
+            // After an error that sticks FFmpeg cannot make the context current any more and leaves a map to it.
+            if !fault.action.starts_with("sticky") {
+                fake.assert_nothing_left();
             }
         }
     }
 }
 
-/// Calls of the proof clip of H.264: 16 pictures, of two planes each.
-const FAULTS_OF_PROOF: &[(&str, usize)] = &[
-    ("CreateDecoder", 1),
-    ("GetDecoderCaps", 1),
-    ("DecodePicture", 16),
-    ("MapVideoFrame", 16),
-    ("Memcpy2DAsync", 32),
-    ("StreamSynchronize", 16),
-];
-
-fn counts(calls: impl Fn(&'static str) -> usize) -> impl Fn(&str) -> usize {
-    let names = FAULTS_OF_PROOF.iter().map(|(name, _)| (*name, calls(name)));
-    let counted: Vec<(&str, usize)> = names.collect();
-    move |name| counted.iter().find(|(counted, _)| *counted == name).map_or(0, |(_, count)| *count)
+/// H.264 makes a new decoder after each flush.
+pub fn a_decoder_that_cannot_be_made_again_ends_the_walk() {
+    let clip = made(
+        "device_open.mp4",
+        "-c:v libx264 -pix_fmt yuv420p -x264-params keyint=10:open-gop=1:bframes=3:scenecut=0",
+    );
+    let times: Vec<i64> = (0..10).map(|n| n * 200 + 100).collect();
+    let fake = knowing(H264, &clip);
+    let whole = on_cpu(&clip, &times, &[]);
+    for (nth, code, reason) in [(3, 1, "software"), (4, 2, "out_of_memory"), (5, 999, "lost")] {
+        let name = format!("CreateDecoder@{nth}={code}");
+        fake.control(&["strict=0", &name]);
+        let walked = on_device(&fake, &[(&clip, &times)]).expect("a device").remove(0);
+        assert_eq!(walked.ended, reason, "{name}: {}", walked.text);
+        // Two pictures a run.
+        assert_eq!(walked.pictures.len(), (nth - 2) * 2, "{name}");
+        the_rest(&clip, &times, &walked, &whole, &name);
+    }
 }
 
 /// The remainder on the CPU: everything that is missing, nothing else, and all of it right.
 #[track_caller]
-fn the_rest(clip: &Path, times: &[i64], walked: &Walked, whole: &Walked, name: &str) -> Walked {
+pub fn the_rest(clip: &Path, times: &[i64], walked: &Walked, whole: &Walked, name: &str) -> Walked {
     assert!(walked.twice.is_empty() && walked.failed.is_empty(), "{name}: {walked:?}");
     let done: Vec<u32> = walked.pictures.keys().copied().collect();
     let rest = on_cpu(clip, times, &done);
@@ -237,7 +272,7 @@ pub fn a_hundred_batches_leave_nothing_behind() {
     let fake = knowing(H264, &clip);
     let times = instants(&clip, 5);
     let walks: Vec<(&Path, &[i64])> = (0..100).map(|_| (&clip as &Path, &times[..])).collect();
-    let told = child(&fake, &walks);
+    let told = child(CUDA, &fake, &walks);
     let descriptors = |key: &str| told[key].as_u64().expect("a count");
     assert_eq!(
         descriptors("descriptors_after"),

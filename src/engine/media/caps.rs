@@ -202,20 +202,30 @@ const SIDE_UNTOLD: u32 = 2_048;
 fn vaapi(device: &DeviceContext, classes: impl Iterator<Item = CodecClass>) -> Result<DeviceFacts, Trouble> {
     type Vendor = unsafe extern "C" fn(*mut c_void) -> *const c_char;
     type Ask = unsafe extern "C" fn(*mut c_void, c_int, c_int, *mut Attribute, c_int) -> c_int;
+    type Most = unsafe extern "C" fn(*mut c_void) -> c_int;
+    type List = unsafe extern "C" fn(*mut c_void, *mut c_int, *mut c_int) -> c_int;
     let library = Library::open(c"libva.so.2")?;
     // SAFETY: the types are those of libva's headers; the display is open as long as the device is.
     unsafe {
         let vendor: Vendor = library.function(c"vaQueryVendorString")?;
+        let most: Most = library.function(c"vaMaxNumProfiles")?;
+        let list: List = library.function(c"vaQueryConfigProfiles")?;
         let ask: Ask = library.function(c"vaGetConfigAttributes")?;
         let display = device.handle();
+        let mut known = vec![-1; usize::try_from(most(display)).unwrap_or(0)];
+        let mut count = 0;
+        if list(display, known.as_mut_ptr(), &mut count) != 0 {
+            return Err(Trouble::new(Refusal::NoDevice, "the driver does not tell what it decodes"));
+        }
+        known.truncate(usize::try_from(count).unwrap_or(0));
         let name = vendor(display);
         let model =
             if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() };
         let row = |class: CodecClass| {
-            profiles(class).iter().find_map(|profile| {
+            profiles(class).iter().filter(|profile| known.contains(profile)).find_map(|profile| {
                 let mut told =
                     [SURFACES, WIDTH_MAX, HEIGHT_MAX].map(|kind| Attribute { kind, value: NOT_TOLD });
-                // It fails for profiles that the driver does not have.
+                // It fails for profiles that are not decoded.
                 if ask(display, *profile, DECODING, told.as_mut_ptr(), told.len() as c_int) != 0 {
                     return None;
                 }

@@ -220,6 +220,11 @@ impl DeviceDecoder {
         matches!(self.inner.id(), Id::H264 | Id::HEVC)
     }
 
+    /// May a key frame throw away what waits to be shown, unless its header says otherwise? FFmpeg obeys that in HEVC.
+    pub fn may_discard(&self) -> bool {
+        self.inner.id() == Id::HEVC
+    }
+
     /// Gives a packet, marked with `number`. A `lenient` one belongs to a picture that cannot come out whole: that
     /// the stream's references are missing there is no trouble, and false is returned.
     ///
