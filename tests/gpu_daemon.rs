@@ -115,6 +115,29 @@ fn a_forced_device_makes_the_same_pictures_and_what_it_drops_the_cpu_makes() {
 }
 
 #[test]
+fn what_the_cpu_checks_is_the_same() {
+    let clip = light();
+    let fake = double(&[&clip]);
+    let checked = [("STILLFRAME_DEVICES_BACKEND", "cuda"), ("STILLFRAME_DEVICES_RECHECK_EVERY", "1")];
+    let mut there = daemon(&fake, &checked);
+    scrape::wait(&there.0, "stillframe_gpu_available", 1.0);
+    let (told, pictures) = job(&mut there, &clip, &TIMES);
+    assert_eq!((backends(&told), told["fallbacks"].is_null()), (vec!["cpu"; 6], true));
+    let scraped = Scrape::of(&there.0);
+    assert!(scraped.get("stillframe_decoded_frames_total{backend=\"cuda\"}") > 0.0);
+    assert_eq!(scraped.sum("stillframe_decoder_fallback_total"), 0.0);
+    // A driver that says all is well and copies other pixels.
+    let clips = fake.calls("StreamSynchronize");
+    fake.control(&["caps.codec=h264", &format!("Memcpy2DAsync@{}=wrong", 2 * clips + 1)]);
+    let (told, again) = job(&mut there, &clip, &TIMES);
+    assert_eq!(backends(&told), ["cpu"; 6]);
+    assert!(again == pictures, "the wrong picture came through");
+    let unproven = "stillframe_decoder_fallback_total{from=\"cuda\",reason=\"unproven\"}";
+    assert_eq!(scrape::wait(&there.0, unproven, 1.0).sum("stillframe_decoder_fallback_total"), 1.0);
+    scrape::log_lines(&there.0, "decodes otherwise than the CPU", 1);
+}
+
+#[test]
 fn auto_takes_a_device_where_it_pays_and_only_there() {
     let (small, large) = (light(), heavy());
     let (_, wanted) = job(&mut cpu(), &large, &[1_370]);

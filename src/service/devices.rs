@@ -9,24 +9,25 @@
 //!     `------------- breaker open <- refused: suspect -> the CPU's verdict: convict, acquit <----'
 //! ```
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod place;
+mod proof;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 
 use super::batch::breaker::{Breaker, Rules};
 use super::clock::Clock;
 use super::settings::{Choice, DeviceSettings};
-use super::stop;
 use super::telemetry::metrics;
-use crate::model::device::{CodecClass, DeviceCodec, DeviceId, DeviceRow, Refusal};
-use crate::model::ids::{AccountId, VideoId};
-use crate::model::job::{Death, Grant, Source, VideoBatch};
+use crate::model::device::{DeviceCodec, DeviceId, DeviceRow, Refusal};
+use crate::model::ids::VideoId;
 use crate::model::media::Backend;
 use crate::worker::budget::Budget;
-use crate::worker::devices::{self as helpers, DevicesConfig, ReplacedBy, Seat, Why, find};
-use crate::worker::pool::Running;
+use crate::worker::devices::{self as helpers, DevicesConfig, ReplacedBy, find};
+pub use place::Place;
 
 /// Strikes on so many different streams open a breaker.
 const STRIKES: usize = 3;
@@ -35,6 +36,9 @@ const STRIKES: usize = 3;
 pub struct Devices {
     helpers: helpers::Devices,
     choice: Choice,
+    recheck_every: u32,
+    /// Batches that went to a device so far.
+    batches: AtomicU64,
     clock: Clock,
     devices: Mutex<Vec<Device>>,
     /// Told when a breaker opened.
@@ -53,77 +57,6 @@ struct Device {
     busy: u32,
     /// The last log line said that it stands ready; none before the first.
     told_ready: Option<bool>,
-}
-
-/// A place for one batch on one device; dropping it frees the place.
-pub struct Place<'a> {
-    devices: &'a Devices,
-    /// Gone once the batch runs.
-    seat: Option<Seat>,
-    id: DeviceId,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        // The helper's place first: whoever is told must find it.
-        drop(self.seat.take());
-        self.devices.with(&self.id, |device, _| device.busy = device.busy.saturating_sub(1));
-        self.devices.changed.notify_waiters();
-    }
-}
-
-impl Place<'_> {
-    /// The kind of device.
-    pub fn backend(&self) -> Backend {
-        self.id.backend
-    }
-
-    /// The device.
-    pub fn device(&self) -> &DeviceId {
-        &self.id
-    }
-
-    /// Hands the batch to the device. Once only.
-    ///
-    /// # Errors
-    /// When it cannot be opened, and why.
-    pub async fn run(
-        &mut self,
-        owner: AccountId,
-        batch: VideoBatch,
-        source: Source,
-        grant: Grant,
-    ) -> Result<Running, Why> {
-        let seat = self.seat.take().ok_or_else(|| (Refusal::NoDevice, format!("{}: no place", self.id)))?;
-        self.devices.helpers.run(seat, &owner.to_string(), batch, source, grant).await
-    }
-
-    /// The device did the batch.
-    pub fn worked(&self) {
-        self.devices.with(&self.id, |device, _| device.breaker.worked());
-    }
-
-    /// The device gave the batch up. True when `verdict` has to follow.
-    #[must_use]
-    pub fn refused(&self, refusal: Refusal, video: &VideoId, codec: Option<&str>) -> bool {
-        match refusal {
-            Refusal::Crash => metrics::worker_died(Death::Crash),
-            Refusal::Hang => metrics::worker_died(Death::Timeout),
-            _ => {}
-        }
-        let codec = codec.and_then(DeviceCodec::parse);
-        let awaited = self.devices.with(&self.id, |device, now_ms| {
-            match (refusal, codec) {
-                (Refusal::Unproven, Some(codec)) => device.breaker.shut_codec(codec),
-                // Which kind came out wrong the next proof finds out.
-                (Refusal::Unproven, None) => drop(device.breaker.refused(Refusal::Lost, video, 1, now_ms)),
-                _ => {}
-            }
-            device.breaker.refused(refusal, video, device.busy, now_ms)
-        });
-        self.devices.look_again(&self.id);
-        awaited.unwrap_or(false)
-    }
 }
 
 /// Whose fault a refusal was.
@@ -165,6 +98,8 @@ impl Devices {
         Devices {
             helpers: helpers::Devices::new(config),
             choice: settings.choice,
+            recheck_every: settings.recheck_every,
+            batches: AtomicU64::new(0),
             clock,
             devices,
             opened: Notify::new(),
@@ -234,32 +169,6 @@ impl Devices {
         self.look_again(id);
     }
 
-    /// Opens and proves each device at once, and again after each wait, until `stop`.
-    pub async fn keep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        if self.helpers.ids().is_empty() && self.choice != Choice::Cpu {
-            tracing::info!("no device is there or named: pictures are decoded on the CPU");
-        }
-        let mut proofs = JoinSet::new();
-        loop {
-            let opened = self.opened.notified();
-            for id in self.due() {
-                let devices = Arc::clone(&self);
-                proofs.spawn(async move { devices.prove(&id).await });
-            }
-            let next_ms = self.proof_due_ms();
-            tokio::select! {
-                () = stop::asked(&mut stop) => return,
-                () = opened => {}
-                () = self.clock.sleep_until_ms(next_ms.unwrap_or(i64::MAX)), if next_ms.is_some() => {}
-                Some(ended) = proofs.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "a proof broke off");
-                    }
-                }
-            }
-        }
-    }
-
     /// When the next proof of a device is due; none while all stand ready or are being proved.
     pub fn proof_due_ms(&self) -> Option<i64> {
         self.lock().iter().filter_map(|device| device.breaker.proof_due_ms()).min()
@@ -279,73 +188,36 @@ impl Devices {
         metrics::devices(ready, busy, recycled.iter().sum());
     }
 
+    /// True for one batch in so many: the CPU is to decode it too.
+    pub fn is_to_be_checked(&self) -> bool {
+        let batches = self.batches.fetch_add(1, Ordering::Relaxed) + 1;
+        self.recheck_every > 0 && batches.is_multiple_of(u64::from(self.recheck_every))
+    }
+
+    /// The CPU found the same in a batch as the device.
+    pub fn passed(&self, id: &DeviceId) {
+        self.with(id, |device, _| device.breaker.worked());
+    }
+
+    /// The CPU found something else: the kind of stream is shut.
+    pub fn differs(&self, id: &DeviceId, codec: Option<&str>, frames: u32, of: u32) {
+        let codec = codec.and_then(DeviceCodec::parse);
+        tracing::error!(
+            device = %id,
+            codec = codec.map_or("unknown", DeviceCodec::name),
+            frames,
+            of,
+            "a device decodes otherwise than the CPU: until the restart this codec goes to the CPU"
+        );
+        metrics::fell_back(id.backend, Refusal::Unproven);
+        if let Some(codec) = codec {
+            self.with(id, |device, _| device.breaker.shut_codec(codec));
+        }
+    }
+
     /// Ends every helper, busy ones after what they do.
     pub async fn shut_down(&self) {
         self.helpers.shut_down().await;
-    }
-
-    /// Devices whose proof begins now.
-    fn due(&self) -> Vec<DeviceId> {
-        let now_ms = self.clock.now_ms();
-        let mut devices = self.lock();
-        let due = devices
-            .iter_mut()
-            .filter_map(|device| device.breaker.begin_proof(now_ms).then(|| device.id.clone()));
-        due.collect()
-    }
-
-    async fn prove(&self, id: &DeviceId) {
-        let proved = self.decode_clips(id).await;
-        self.with(id, |device, now_ms| {
-            match proved {
-                Ok((model, rows)) => {
-                    device.breaker.proved();
-                    device.rows = rows;
-                    let kinds: Vec<String> = device.rows.iter().map(|row| row.class.to_string()).collect();
-                    if device.told_ready != Some(true) {
-                        tracing::info!(device = %device.id, model, kinds = kinds.join(", "), "a device stands ready");
-                    }
-                    device.told_ready = Some(true);
-                }
-                Err((reason, text)) => {
-                    device.breaker.proof_failed(now_ms);
-                    device.rows.clear();
-                    if device.told_ready != Some(false) {
-                        let reason = reason.name();
-                        tracing::warn!(device = %device.id, reason, "a device cannot be used, pictures are decoded on the CPU: {text}");
-                    }
-                    device.told_ready = Some(false);
-                }
-            }
-        });
-    }
-
-    /// The device's model, and what it decodes as it should.
-    async fn decode_clips(&self, id: &DeviceId) -> Result<(String, Vec<DeviceRow>), Why> {
-        let facts = self.helpers.open_again(id).await?;
-        let mut proven = Vec::new();
-        let mut why = (Refusal::Unsupported, format!("{id}: it decodes nothing that we know"));
-        for row in facts.rows {
-            if self.with(id, |device, _| device.breaker.admits(row.class)) != Some(true) {
-                continue;
-            }
-            match self.helpers.prove(id, row.class).await {
-                Ok(()) => proven.push(DeviceRow { proven: Some(true), ..row }),
-                Err((Refusal::Unproven, text)) => {
-                    self.shut(id, row.class, &text);
-                    why = (Refusal::Unproven, text);
-                }
-                // It says that it does, and does not: no fault of any other kind.
-                Err(no @ (Refusal::Unsupported | Refusal::Software, _)) => why = no,
-                Err(fault) => return Err(fault),
-            }
-        }
-        if proven.is_empty() { Err(why) } else { Ok((facts.model, proven)) }
-    }
-
-    fn shut(&self, id: &DeviceId, class: CodecClass, text: &str) {
-        tracing::warn!(device = %id, kind = %class, "a device decodes wrongly, until the restart this kind goes to the CPU: {text}");
-        self.with(id, |device, _| device.breaker.shut(class));
     }
 
     /// After a fault: does the device still stand ready?

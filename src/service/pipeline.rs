@@ -12,6 +12,7 @@
 mod beside;
 mod ending;
 mod kept;
+mod recheck;
 mod report;
 mod road;
 
@@ -41,6 +42,7 @@ use super::store::rows::{Claim, Job, Video};
 use super::telemetry::metrics;
 use kept::Kept;
 pub use kept::Partials;
+use recheck::Recheck;
 
 /// After trouble of ours (disk, database, no child): jobs wait so long before the next claim.
 const TROUBLE_PAUSE_MS: i64 = 3_000;
@@ -90,6 +92,10 @@ struct Batch<'a> {
     pictures: u64,
     /// The walk under way found the stream damaged.
     damaged: bool,
+    /// What a device made of the batch, when the CPU is to check it.
+    recheck: Option<Recheck>,
+    /// Nothing of the walk under way is delivered.
+    unheard: bool,
     /// A fault on our side; nobody pays for it.
     trouble: bool,
     /// A job was cancelled meanwhile.
@@ -147,6 +153,8 @@ impl<'a> Batch<'a> {
             stats: Stats::default(),
             pictures: 0,
             damaged: false,
+            recheck: None,
+            unheard: false,
             trouble: false,
             lost: false,
         }
@@ -165,6 +173,7 @@ impl<'a> Batch<'a> {
 
     async fn take(&mut self, message: Message) {
         match message {
+            message if self.unheard => self.overhear(message),
             Message::Planned(planned) => self.take_plan(planned).await,
             Message::RunBegins { points, stats } => {
                 self.under_way.extend(points);
@@ -173,7 +182,8 @@ impl<'a> Batch<'a> {
             Message::RunEnds { points } => points.iter().for_each(|point| {
                 self.under_way.remove(point);
             }),
-            Message::Shown { point, shown } => {
+            Message::Shown { point, mut shown } => {
+                self.compare(point, &mut shown);
                 self.pictures += 1;
                 self.damaged |= shown.status == PointStatus::Concealed;
                 if let Some(underway) = self.walked_job(point.job) {

@@ -6,7 +6,7 @@ use stillframe::model::device::{DeviceCodec, Refusal};
 use stillframe::model::ids::{JobId, VideoId};
 use stillframe::model::job::{FailCode, Fallback};
 use stillframe::model::media::Backend;
-use stillframe::service::store::rows::JobState;
+use stillframe::service::store::rows::{JobState, PointRow};
 
 use crate::bench::Bench;
 
@@ -268,6 +268,30 @@ pub async fn a_busy_device_is_not_waited_for() {
     assert_eq!(fallbacks(&bench, &job).await, []);
     assert!(bench.store.cancel(&holds, 1_000_001).await.unwrap());
     batch.await.unwrap();
+}
+
+pub async fn one_batch_in_so_many_is_checked_by_the_cpu() {
+    let bench = Bench::beside("", &[("STILLFRAME_DEVICES_RECHECK_EVERY", "2")]).await;
+    bench.ready().await;
+    for (name, backend, walks) in [("1", "vaapi", (1, 1)), ("2", "cpu", (2, 1)), ("3", "vaapi", (1, 1))] {
+        let job = one(&bench, name, "wants 0").await;
+        assert_eq!((bench.state(&job).await, bench.backends(&job).await), (SUCCESS, vec![backend; 3]));
+        assert_eq!((bench.walks(name), fallbacks(&bench, &job).await), (walks, vec![]), "{name}");
+        let md5 = |row: &PointRow| row.shown.as_ref().and_then(|shown| shown.frame_md5);
+        let told = bench.store.points(&job).await.unwrap().iter().any(|row| md5(row).is_some());
+        assert_eq!(told, walks == (1, 1), "what only the check asked for is left out");
+    }
+    bench.node_says("subtle");
+    let job = one(&bench, "4", "wants 0").await;
+    assert_eq!(bench.backends(&job).await, ["cpu"; 3], "what is delivered is the CPU's");
+    let kinds: Vec<DeviceCodec> = bench.devices.offer().iter().map(|row| row.class.codec).collect();
+    assert_eq!(kinds, [DeviceCodec::Vp9], "and the codec is shut");
+    // One that fails while it is checked has failed as ever.
+    let bench = Bench::beside("", &[("STILLFRAME_DEVICES_RECHECK_EVERY", "1")]).await;
+    bench.ready().await;
+    let job = one(&bench, "a", "wants 0\ngpu:crash 2000").await;
+    assert_eq!((bench.state(&job).await, bench.backends(&job).await), (SUCCESS, vec!["cpu"; 3]));
+    assert_eq!(fallbacks(&bench, &job).await, from_device(Refusal::Crash, 3));
 }
 
 pub async fn without_a_device_all_is_as_ever() {

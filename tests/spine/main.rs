@@ -47,7 +47,7 @@ const TESTS: &[Test] = tests! {
     damage_that_the_cpu_finds_too_is_no_strike, a_job_is_tried_on_a_device_once, a_stop_reaches_a_device,
     a_cancelled_job_ends_the_work_of_a_device, every_batch_goes_to_a_forced_device_first,
     a_thousand_jobs_beside_a_device_that_always_fails, a_device_that_comes_back_is_noticed_in_time,
-    a_kind_that_comes_out_wrong_is_shut, a_busy_device_is_not_waited_for, without_a_device_all_is_as_ever;
+    a_kind_that_comes_out_wrong_is_shut, a_busy_device_is_not_waited_for, one_batch_in_so_many_is_checked_by_the_cpu, without_a_device_all_is_as_ever;
 };
 
 /// Far beyond what any test takes: only a spine that hangs gets there.

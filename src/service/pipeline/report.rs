@@ -117,7 +117,16 @@ fn fallbacks(decided: &Decided) -> String {
 /// A device gave up on a batch that misses so many points; the CPU takes over.
 pub fn fell_back(video: &Video, from: Backend, reason: Refusal, points: u32, text: &str) {
     metrics::fell_back(from, reason);
-    tracing::warn!(video_id = %video.id, from = from.name(), reason = reason.name(), points, "the CPU takes over from a device: {text}");
+    let (video_id, from, told) = (&video.id, from.name(), reason.name());
+    match reason {
+        // That it stands aside was said when it began to.
+        Refusal::Breaker => {
+            tracing::debug!(%video_id, from, reason = told, points, "not on a device: {text}")
+        }
+        _ => {
+            tracing::warn!(%video_id, from, reason = told, points, "the CPU takes over from a device: {text}");
+        }
+    }
 }
 
 /// A walk ended; `jobs` were walked together, `stats` is what that cost.

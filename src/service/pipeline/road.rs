@@ -8,7 +8,7 @@
 //!        | DeviceWanted (or every batch goes to a device first)
 //!        v
 //!   device -- Done, Stopped --------------------------------------------------> the end
-//!        | Refused, or anything else
+//!        | Refused, or anything else; or done, but one in so many is done by the CPU too, which then delivers
 //!        v
 //!   CPU, without an offer: the remainder --------------------------------------> the end, and whose fault it was
 //! ```
@@ -19,10 +19,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::recheck::Recheck;
 use super::{Batch, report};
+use crate::model::delivery::Message;
 use crate::model::device::{DeviceId, DeviceRow, Refusal};
 use crate::model::job::{Death, Ended, Fallback, Grant, Source, Stats, VideoBatch};
 use crate::model::media::Backend;
+use crate::model::snapshot::{PointKey, Shown};
 use crate::service::batch::group::{self, Grouped};
 use crate::service::batch::scheduler::Orders;
 use crate::service::devices::{Place, Verdict};
@@ -78,6 +81,7 @@ impl Batch<'_> {
         };
         let ended =
             if self.is_over(luggage) { Ended::Stopped } else { self.on_cpu(Vec::new(), luggage).await };
+        self.judge();
         if let Some(device) = accused {
             let clean = ended == Ended::Done && !self.damaged;
             let verdict = if clean { Verdict::Device } else { Verdict::NotDevice };
@@ -126,6 +130,8 @@ impl Batch<'_> {
             }
             return Onward::Cpu(None);
         };
+        self.unheard = self.with.devices.is_to_be_checked();
+        self.recheck = self.unheard.then(|| Recheck::of(place.device()));
         let Some(walk) = self.walk(place.backend()) else { return Onward::End(Ended::Stopped) };
         let source = match again(&luggage.source) {
             Ok(source) => source,
@@ -145,6 +151,12 @@ impl Batch<'_> {
     /// What a device's end means. Only an end without anything missing is taken at its word.
     fn after_device(&mut self, place: &Place<'_>, ended: Ended) -> Onward {
         let missing = self.jobs.iter().any(|underway| !underway.over);
+        if std::mem::take(&mut self.unheard) {
+            if ended == Ended::Done {
+                return Onward::Cpu(None);
+            }
+            self.recheck = None;
+        }
         let (reason, text) = match ended {
             Ended::Done if !missing => {
                 place.worked();
@@ -173,6 +185,44 @@ impl Batch<'_> {
         Onward::Cpu(accused)
     }
 
+    /// Takes of a walk that delivers nothing what the check needs.
+    pub(super) fn overhear(&mut self, message: Message) {
+        match message {
+            Message::Planned(planned) => self.codec = Some(planned.media.codec),
+            Message::RunBegins { stats, .. } => self.count(stats),
+            Message::Shown { point, shown } => {
+                let job = self.walked.get(point.job as usize).copied();
+                if let (Some(recheck), Some(job)) = (&mut self.recheck, job) {
+                    recheck.note(job, point.asked, &shown);
+                }
+            }
+            Message::Note { text, .. } => tracing::debug!(video_id = %self.video.id, "{text}"),
+            Message::Image(_) | Message::PointFailed { .. } | Message::RunEnds { .. } => {}
+        }
+    }
+
+    /// Holds a frame against the device's, and leaves out of it what only the check asked for.
+    pub(super) fn compare(&mut self, point: PointKey, shown: &mut Shown) {
+        let Some(&job) = self.walked.get(point.job as usize) else { return };
+        if let Some(recheck) = &mut self.recheck {
+            recheck.compare(job, point.asked, shown);
+            if !self.jobs[job].kept.progress.spec.frame_md5 {
+                shown.frame_md5 = None;
+            }
+        }
+    }
+
+    /// What a check comes to. Only the CPU's pictures were delivered, whatever it says.
+    fn judge(&mut self) {
+        let Some(recheck) = self.recheck.take() else { return };
+        match recheck.differ {
+            0 => self.with.devices.passed(&recheck.device),
+            frames => {
+                self.with.devices.differs(&recheck.device, self.codec.as_deref(), frames, recheck.compared)
+            }
+        }
+    }
+
     /// Notes that a device gave up: once a batch for the metrics, and in each job that is not over.
     fn fell_back(&mut self, from: Backend, reason: Refusal, text: &str) {
         let mut all = 0;
@@ -198,7 +248,10 @@ impl Batch<'_> {
         let open: Vec<usize> = (0..self.jobs.len()).filter(|&index| !self.jobs[index].over).collect();
         let progress = open.iter().map(|&index| &self.jobs[index].kept.progress);
         let frame_pixels_max = self.with.settings.borrow().capture.frame_pixels_max;
-        let Grouped { batch, jobs } = group::batch(progress, None, frame_pixels_max)?;
+        let Grouped { mut batch, jobs } = group::batch(progress, None, frame_pixels_max)?;
+        if self.recheck.is_some() {
+            batch.jobs.iter_mut().for_each(|entry| entry.spec.frame_md5 = true);
+        }
         self.walked = jobs.into_iter().map(|entry| open[entry]).collect();
         self.stats_before = self.total();
         self.stats = Stats::default();

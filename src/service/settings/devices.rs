@@ -26,6 +26,8 @@ pub struct DeviceSettings {
     /// After faults: the first wait before the device is proved again, and the longest.
     pub retry: Duration,
     pub retry_max: Duration,
+    /// One batch in so many is decoded by the CPU too, which delivers it; 0 is none.
+    pub recheck_every: u32,
 }
 
 /// Where frames are decoded.
@@ -75,6 +77,7 @@ pub struct Devices {
     pub idle_s: f64,
     pub retry_s: f64,
     pub retry_max_s: f64,
+    pub recheck_every: u32,
 }
 
 impl Default for Devices {
@@ -88,6 +91,7 @@ impl Default for Devices {
             idle_s: 60.0,
             retry_s: 30.0,
             retry_max_s: 3600.0,
+            recheck_every: 1000,
         }
     }
 }
@@ -126,6 +130,7 @@ pub(super) fn resolve(devices: Devices) -> Result<DeviceSettings, SettingsError>
         idle: positive_seconds("devices.idle_s", devices.idle_s)?,
         retry,
         retry_max,
+        recheck_every: devices.recheck_every,
     })
 }
 
