@@ -1,5 +1,7 @@
 //! The engine in this process, with a receiver that looks on.
 
+#[path = "engine/coding.rs"]
+mod coding;
 mod common;
 #[path = "engine/offer.rs"]
 mod offer;
@@ -15,6 +17,7 @@ use common::clips;
 use stillframe::engine::media::source::warm_up;
 use stillframe::engine::run::run;
 use stillframe::model::delivery::{Deliver, Gone, Message};
+use stillframe::model::device::DeviceCodec;
 use stillframe::model::job::{BatchJob, Ended, FailCode, Grant, Source, VideoBatch};
 use stillframe::model::limits::{FRAME_PIXELS_MAX, POOL_PAYLOAD_BYTES_MAX};
 use stillframe::model::snapshot::ImageKind;

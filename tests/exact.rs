@@ -6,6 +6,8 @@
 mod common;
 #[path = "exact/every.rs"]
 mod every;
+#[path = "exact/film.rs"]
+mod film;
 #[path = "exact/footage.rs"]
 mod footage;
 #[path = "exact/generated.rs"]

@@ -1,4 +1,4 @@
-//! The double of NVIDIA's driver, with the ffmpeg command as its caller.
+//! The doubles of GPU drivers, with the ffmpeg command as their caller.
 //!
 //! Owns the proof that FFmpeg's CUDA road runs through the double with exact pictures, and that each fault looks to the
 //! caller as it should. Never says anything about a device.
@@ -8,6 +8,8 @@ mod common;
 mod direct;
 #[path = "gpu_double/faults.rs"]
 mod faults;
+#[path = "gpu_double/vaapi.rs"]
+mod vaapi;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -135,4 +137,93 @@ fn mpeg_is_exact() {
     let fields = ["-c:v", "mpeg2video", "-bf", "2", "-g", "12", "-flags", "+ildct+ilme", "-q:v", "4"];
     is_exact(&made("mpeg2-interlaced.ts", &fields), "yuv420p", &[]);
     is_exact(&made("mpeg4.mkv", &["-c:v", "mpeg4", "-bf", "2", "-g", "25", "-q:v", "4"]), "yuv420p", &[]);
+}
+
+/// Decodes from a time on, after a seek to the key frame before it.
+fn from_there(clip: &Path, time: &str, fake: Option<&FakeCuda>) -> Vec<String> {
+    let mut ffmpeg = ffmpeg();
+    ffmpeg.args(["-ss", time]);
+    if let Some(fake) = fake {
+        fake.lend(&mut ffmpeg).args(["-threads", "1", "-hwaccel", "cuda"]);
+        if table::is_av1(clip) {
+            ffmpeg.args(["-c:v", "av1"]);
+        }
+    }
+    ffmpeg.arg("-i").arg(clip).args(["-map", "0:v:0", "-fps_mode", "passthrough", "-pix_fmt", "yuv420p"]);
+    lines(&common::run(ffmpeg.args(["-f", "framemd5", "-"]), 0))
+}
+
+#[test]
+fn a_group_that_is_entered_in_the_middle_is_exact() {
+    let x264 = "keyint=13:open-gop=1:bframes=3:b-pyramid=normal:scenecut=0";
+    let x265 = "keyint=13:open-gop=1:scenecut=0:log-level=error";
+    let clips = [
+        h264("entries.mp4", x264),
+        h264("entries-fields.mp4", &format!("{x264}:interlaced=1")),
+        made("entries-hevc.mp4", &["-c:v", "libx265", "-pix_fmt", "yuv420p", "-x265-params", x265]),
+        made("entries-vp9.webm", &["-c:v", "libvpx-vp9", "-cpu-used", "8", "-b:v", "400k", "-g", "13"]),
+        made("entries-av1.mp4", &["-c:v", "libsvtav1", "-preset", "12", "-g", "13", "-pix_fmt", "yuv420p"]),
+        made("entries-mpeg2.mkv", &["-c:v", "mpeg2video", "-bf", "2", "-g", "13", "-q:v", "4"]),
+        made("entries-mpeg4.mkv", &["-c:v", "mpeg4", "-bf", "2", "-g", "13", "-q:v", "4"]),
+    ];
+    for clip in clips {
+        let fake = cuda::knowing(&[&clip]);
+        fake.control(&["caps.codec=+av1"]);
+        for time in ["0.6", "1.3"] {
+            let right = from_there(&clip, time, None);
+            assert!(right.len() >= 10);
+            assert_eq!(from_there(&clip, time, Some(&fake)), right, "{} from {time} s", clip.display());
+        }
+    }
+}
+
+/// Real footage that the double offers to decode, with the format to compare in.
+const FOOTAGE: &[(&str, &str)] = &[
+    ("av1_960x540_gop100.mp4", "yuv420p"),
+    ("av1_hdr10_1080p60_mdcv.mp4", "yuv420p10le"),
+    ("bbb_h264_bpyramid_3b_sar.mp4", "yuv420p"),
+    ("bbb_mpeg2_1080p24.ts", "yuv420p"),
+    ("bbb_vp9_sar.mp4", "yuv420p"),
+    ("camera_h264_1080i_mts_a7m3.mts", "yuv420p"),
+    ("cctv_h264_768x432_gop10.mp4", "yuv420p"),
+    ("decord_pancake.mkv", "yuv420p"),
+    ("flower_h264_720p_temporaldirect.264", "yuv420p"),
+    ("h264_edts.mp4", "yuv420p"),
+    ("h264_nasa_two_streams.mp4", "yuv420p"),
+    ("h264_start_852ms.mp4", "yuv420p"),
+    ("hevc_1080p30_10s.mp4", "yuvj420p"),
+    ("megamind_mpeg4_asp.avi", "yuv420p"),
+    ("phone_h264_1080p30_android.mp4", "yuv420p"),
+    ("phone_h264_360p_rot90_gps.mov", "yuv420p"),
+    ("phone_h264_720p_vfr_ducks.mp4", "yuv420p"),
+    ("phone_hevc10_dolbyvision84_rot90.mov", "yuv420p10le"),
+    ("phone_hevc10_hdr10_vfr.mp4", "yuv420p10le"),
+    ("phone_hevc10_hlg_editlist_rot90.mp4", "yuv420p10le"),
+    ("recorder_vp9_noduration.webm", "yuv420p"),
+    ("screencast_h264_vfr_1080p.mkv", "yuv420p"),
+    ("ts_hevc_1080p24.ts", "yuv420p"),
+    ("ts_missing_key_flags_720p60.ts", "yuv420p"),
+];
+
+#[test]
+fn footage_is_exact() {
+    for (name, format) in FOOTAGE {
+        let Some(path) = common::footage(name) else { return };
+        let extension = path.extension().unwrap().to_str().unwrap();
+        // Some pictures are enough, and all of them are kept while this runs.
+        let cut = ["-i", path.to_str().unwrap(), "-map", "0:v:0", "-c", "copy", "-frames:v", "24"];
+        let piece = clip(&format!("piece.{extension}"), &cut);
+        let fake = cuda::knowing(&[&piece]);
+        fake.control(&["caps.codec=+av1,+av1-10"]);
+        let right = checksums(&piece, None, format);
+        assert_eq!(checksums(&piece, Some(&fake), format), right, "{name}");
+        assert!(right.len() >= 5, "{name}: {} pictures", right.len());
+        assert_eq!((fake.misses(), fake.calls("MapVideoFrame")), (0, right.len()), "{name}");
+        if *name == "camera_h264_1080i_mts_a7m3.mts" {
+            let fields = fake.log().iter().filter(|entry| entry.detail.ends_with("second=1")).count();
+            assert_eq!(fields, right.len(), "each picture of it has two fields");
+        }
+        fake.assert_nothing_left();
+        table::forget(&piece);
+    }
 }

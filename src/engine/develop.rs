@@ -171,7 +171,10 @@ impl<'a> Develop<'a> {
         }
         self.say(Message::Shown {
             point: asker.point,
-            shown: Shown { backend: self.backend, ..shown(exposure, asker.asked_ms, spec.tolerance_ms, told) },
+            shown: Shown {
+                backend: self.backend,
+                ..shown(exposure, asker.asked_ms, spec.tolerance_ms, told)
+            },
         });
         if asker.picture {
             let Some(Ok(picture)) = pictures.get(&size) else { return Err(bug("a picture was not made")) };

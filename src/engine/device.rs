@@ -9,8 +9,9 @@ use super::develop::Develop;
 use super::guard::guarded;
 use super::hall::Hall;
 use super::ledger::Ledger;
-use super::media::hwaccel::{DeviceContext, DeviceDecoder, Trouble};
+use super::media::hwaccel::{DeviceContext, DeviceDecoder};
 use super::media::probe::Medium;
+use super::media::trouble::Trouble;
 use super::media::{caps, log, proof, source};
 use super::road::Road;
 use super::run;
@@ -64,7 +65,8 @@ impl Device {
         let Some(row) = self.facts.rows.iter_mut().find(|row| row.class == class) else {
             return Err(Trouble::new(Refusal::Unsupported, format!("the device does not decode {class}")));
         };
-        let unproven = || Trouble::new(Refusal::Unproven, format!("the built-in clip of {class} came out wrong"));
+        let unproven =
+            || Trouble::new(Refusal::Unproven, format!("the built-in clip of {class} came out wrong"));
         match row.proven {
             Some(true) => Ok(()),
             Some(false) => Err(unproven()),
@@ -87,7 +89,13 @@ impl Device {
 
     /// As `run::run`, but frames are decoded on the device only: at the first bad sign it ends as `Refused`, and what
     /// was delivered before stays.
-    pub fn run(&mut self, batch: &VideoBatch, source: Source, grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
+    pub fn run(
+        &mut self,
+        batch: &VideoBatch,
+        source: Source,
+        grant: Grant,
+        out: &dyn Deliver,
+    ) -> (Ended, Stats) {
         let ledger = Ledger::new();
         let ended = match guarded(Stage::Decode, || self.walk(batch, source, grant, out, &ledger)) {
             Ok(Ok(ended)) => ended,

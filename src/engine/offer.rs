@@ -25,10 +25,10 @@ pub enum Heard {
 }
 
 impl Waiting {
-    /// None when the CPU decodes in any case: no device is on offer, or none takes a stream coded like this. Else the
-    /// CPU would decode `lanes` runs at a time.
-    pub fn for_batch(offer: &[DeviceRow], coding: &Coding, lanes: u32) -> Option<Waiting> {
-        let scales = Scales::new(coding, offer, lanes).ok()?;
+    /// For `wants` instants. None when the CPU decodes in any case: no device is on offer, or none takes a stream coded
+    /// like this. Else the CPU would decode `lanes` runs at a time.
+    pub fn for_batch(offer: &[DeviceRow], coding: &Coding, lanes: u32, wants: usize) -> Option<Waiting> {
+        let scales = Scales::new(coding, offer, lanes, wants).ok()?;
         Some(Waiting { scales, runs: Vec::new() })
     }
 
@@ -86,12 +86,12 @@ mod tests {
         };
         let (codec, chroma) = ("h264".to_owned(), Some((1, 1)));
         let coding = Coding { codec, profile: 100, depth: 8, chroma, width: 1280, height: 720 };
-        assert!(Waiting::for_batch(&[], &coding, lanes).is_none());
-        Waiting::for_batch(&[row], &coding, lanes).expect("the row takes it")
+        assert!(Waiting::for_batch(&[], &coding, lanes, 50).is_none());
+        Waiting::for_batch(&[row], &coding, lanes, 50).expect("the row takes it")
     }
 
-    /// A run of `packets` packets that begins at `first`, all of it sent for its last picture.
-    fn run(first: u64, packets: usize) -> (SeekRun, Vec<Packet>) {
+    /// A run of `packets` packets that begins at `first`, the last `sent` of them sent for its last picture.
+    fn run(first: u64, packets: usize, sent: usize) -> (SeekRun, Vec<Packet>) {
         let header = FrameHeader {
             start: Start::Clean,
             key: true,
@@ -115,7 +115,7 @@ mod tests {
             start: Start::Clean,
             exact_from: 0,
             heads: vec![head; packets],
-            sent: vec![Sent::Whole; packets],
+            sent: [vec![Sent::No; packets - sent], vec![Sent::Whole; sent]].concat(),
             unfit: None,
             targets: vec![last],
         };
@@ -128,13 +128,13 @@ mod tests {
 
     #[test]
     fn no_more_wait_than_the_pool_holds() {
-        // So many threads that no device is faster: nothing but the bound ends the waiting.
-        let mut waiting = waiting(1_000);
+        // So little of them is sent that nothing but the bound ends the waiting.
+        let mut waiting = waiting(1);
         for number in 0.. {
-            let (run, packets) = run(number * 4, 4);
+            let (run, packets) = run(number * 4, 4, 1);
             match waiting.hear(run, packets) {
                 Heard::Wait => assert!(bytes(&waiting.runs) <= POOL_PAYLOAD_BYTES_MAX),
-                Heard::Device => panic!("no device is faster"),
+                Heard::Device => panic!("it is too little"),
                 Heard::Cpu(runs) => {
                     assert_eq!(bytes(&runs), POOL_PAYLOAD_BYTES_MAX + 4 * PACKET);
                     assert!(runs.windows(2).all(|pair| pair[0].0.first < pair[1].0.first));
@@ -148,7 +148,7 @@ mod tests {
     fn enough_work_is_a_devices() {
         let mut waiting = waiting(1);
         let heard = (0..).map(|number| {
-            let (run, packets) = run(number * 4, 4);
+            let (run, packets) = run(number * 4, 4, 4);
             waiting.hear(run, packets)
         });
         let decided = heard.take(16).find(|heard| !matches!(heard, Heard::Wait));
@@ -159,20 +159,20 @@ mod tests {
     fn a_run_too_large_to_wait_decides_with_those_that_do() {
         let with = |last: usize, lanes| {
             let mut waiting = waiting(lanes);
-            let (small, packets) = run(0, 4);
+            let (small, packets) = run(0, 4, 4);
             assert!(matches!(waiting.hear(small, packets), Heard::Wait));
-            waiting.last(Some(&run(4, last).0))
+            waiting.last(Some(&run(4, last, last).0))
         };
         assert!(matches!(with(100, 1), Heard::Device));
         assert!(matches!(with(1, 1), Heard::Cpu(runs) if runs.len() == 1));
-        assert!(matches!(with(100, 1_000), Heard::Cpu(runs) if runs.len() == 1));
+        assert!(matches!(with(100, 4), Heard::Cpu(runs) if runs.len() == 1));
         assert!(matches!(waiting(1).last(None), Heard::Cpu(runs) if runs.is_empty()));
     }
 
     #[test]
     fn what_is_given_up_is_all_there_was() {
         let mut waiting = waiting(1);
-        let (one, packets) = run(0, 2);
+        let (one, packets) = run(0, 2, 2);
         assert!(matches!(waiting.hear(one, packets), Heard::Wait));
         assert_eq!(bytes(&waiting.give_up()), 2 * PACKET);
     }

@@ -22,8 +22,9 @@ use super::capture::steps::SeekRun;
 use super::damage::Damage;
 use super::decode::Packets;
 use super::hall::{Hall, Loads, RunGuard};
-use super::media::Frame;
-use super::media::hwaccel::{DeviceDecoder, DeviceFrame, Got, Trouble};
+use super::media::hwaccel::{DeviceDecoder, DeviceFrame, Got};
+use super::media::trouble::Trouble;
+use super::media::{Frame, Packet};
 use crate::model::coded::Coded;
 use crate::model::delivery::Message;
 use crate::model::device::Refusal;
@@ -174,7 +175,7 @@ impl<'e> Road<'e> {
     }
 
     /// Gives the packet at `place` of the newest run.
-    fn send(&mut self, hall: Hall<'e>, place: usize, packet: &mut super::media::Packet) -> Result<(), Halt> {
+    fn send(&mut self, hall: Hall<'e>, place: usize, packet: &mut Packet) -> Result<(), Halt> {
         let Some(stretch) = self.stretches.back_mut() else { return Ok(()) };
         let head = &stretch.run.heads[place];
         let forgiven = stretch.run.forgives(place);
@@ -221,7 +222,8 @@ impl<'e> Road<'e> {
         if frame.damaged && !stretch.run.forgives(place) {
             return Err(damage("the decoder reports damage").into());
         }
-        let is_target = stretch.places.contains_key(&place) && stretch.waiting.iter().all(|(w, _)| *w != place);
+        let is_target =
+            stretch.places.contains_key(&place) && stretch.waiting.iter().all(|(w, _)| *w != place);
         if is_target {
             let frame = hall.ledger.charge(Stage::Decode, || self.decoder.bring(frame))?;
             stretch.waiting.push((place, frame));

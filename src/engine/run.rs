@@ -104,7 +104,8 @@ fn walk(
         ledger,
         grant,
     };
-    let waiting = Waiting::for_batch(&batch.offer, &medium.coding, lanes(&wishes, threads, frame_threads));
+    let lanes = lanes(&wishes, threads, frame_threads);
+    let waiting = Waiting::for_batch(&batch.offer, &medium.coding, lanes, wishes.wants.len());
     let mut walker = Walker { reader: &mut medium.reader, hall, waiting, survey: None, road: None };
     let walked = pool.in_place_scope(|scope| walker.walk(scope));
     walker.tell();
@@ -156,7 +157,7 @@ pub fn survey(
         rayon::in_place_scope(|scope| walker.walk(scope))?;
         walker.tell();
     }
-    let lanes = lanes(&wishes, threads, 1);
+    let lanes = (lanes(&wishes, threads, 1), wishes.wants.len());
     let linear = survey.linear.is_some();
     survey.choice = Some(Choice::of_plan(&medium.coding, &batch.offer, lanes, &survey.runs, linear));
     Ok((medium.facts, wishes, survey, ledger.stats()))
@@ -164,7 +165,11 @@ pub fn survey(
 
 /// Opens the video. A length that the container does not tell is found by reading it through once, when a
 /// point needs it.
-pub(super) fn open(batch: &VideoBatch, source: Source, ledger: &Ledger<'_>) -> Result<probe::Medium, Failure> {
+pub(super) fn open(
+    batch: &VideoBatch,
+    source: Source,
+    ledger: &Ledger<'_>,
+) -> Result<probe::Medium, Failure> {
     ledger.opens.fetch_add(1, Ordering::Relaxed);
     let mut medium =
         ledger.charge(Stage::Open, || probe::open(source, batch.stream, batch.frame_pixels_max))?;

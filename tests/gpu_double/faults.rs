@@ -92,8 +92,14 @@ fn a_host_that_only_computes_decodes_in_software_and_says_nothing() {
 #[test]
 fn what_the_capabilities_refuse_is_decoded_in_software() {
     let clip = h264("plain.mp4", "keyint=25");
-    let refusals =
-        ["caps.codec=-h264", "caps.codec=hevc,vp9", "caps.max=300x300", "CreateDecoder=2", "sessions=0"];
+    let refusals = [
+        "caps.codec=-h264",
+        "caps.codec=hevc,vp9",
+        "caps.max=300x300",
+        "CreateDecoder=2",
+        "sessions=0",
+        "memory=1",
+    ];
     for refusal in refusals {
         let fake = cuda::knowing(&[&clip]);
         fake.control(&[refusal]);

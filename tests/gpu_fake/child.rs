@@ -19,7 +19,7 @@ use stillframe::model::snapshot::ImageKind;
 use stillframe::model::spec::{AskedSize, FrameType, Points, SnapshotSpec};
 
 use crate::common;
-use crate::common::fake::cuda::FakeCuda;
+use crate::common::fake::Fake;
 
 /// What was delivered of a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +78,7 @@ fn batch(times: &[i64], done: &[u32]) -> VideoBatch {
         frame_md5: true,
         tolerance_ms: 0,
     };
-    let job =
-        BatchJob { spec, pictures_done: done.to_vec(), sheets_done: vec![], points_failed: vec![] };
+    let job = BatchJob { spec, pictures_done: done.to_vec(), sheets_done: vec![], points_failed: vec![] };
     VideoBatch { jobs: vec![job], stream: None, frame_pixels_max: FRAME_PIXELS_MAX, offer: vec![] }
 }
 
@@ -123,7 +122,8 @@ fn walk(clip: &Path, times: &[i64], done: &[u32], run: Run<'_>) -> Value {
     })
 }
 
-fn read(told: &Value) -> Walked {
+/// What a child told of one walk.
+pub fn read(told: &Value) -> Walked {
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let number = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
     let (mut pictures, mut twice) = (BTreeMap::new(), Vec::new());
@@ -158,9 +158,17 @@ pub fn on_cpu(clip: &Path, times: &[i64], done: &[u32]) -> Walked {
     read(&walk(clip, times, done, &mut run::run))
 }
 
+/// The first CUDA device.
+pub const CUDA: &str = "cuda:0";
+
 /// On the double, a child that opens it once and walks `walks`. An `Err` is why it could not be opened.
-pub fn on_device(fake: &FakeCuda, walks: &[(&Path, &[i64])]) -> Result<Vec<Walked>, (String, String)> {
-    let told = child(fake, walks);
+pub fn on_device(fake: &Fake, walks: &[(&Path, &[i64])]) -> Result<Vec<Walked>, (String, String)> {
+    on(CUDA, fake, walks)
+}
+
+/// As `on_device`, on the device of that name.
+pub fn on(id: &str, fake: &Fake, walks: &[(&Path, &[i64])]) -> Result<Vec<Walked>, (String, String)> {
+    let told = child(id, fake, walks);
     match &told["refused"] {
         Value::Null => Ok(told["walks"].as_array().unwrap().iter().map(read).collect()),
         refused => Err((refused[0].as_str().unwrap().to_owned(), refused[1].as_str().unwrap().to_owned())),
@@ -168,39 +176,49 @@ pub fn on_device(fake: &FakeCuda, walks: &[(&Path, &[i64])]) -> Result<Vec<Walke
 }
 
 /// Everything that such a child tells.
-pub fn child(fake: &FakeCuda, walks: &[(&Path, &[i64])]) -> Value {
+pub fn child(id: &str, fake: &Fake, walks: &[(&Path, &[i64])]) -> Value {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    fake.lend(&mut command).arg("device");
+    fake.lend(&mut command).args(["device", id]);
     for (clip, times) in walks {
         command.arg(clip).arg(times.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
     }
     common::json(&mut command)
 }
 
-/// The child: pairs of a clip and its instants.
+/// The child: the device, then pairs of a clip and its instants.
 pub fn main(args: &[String]) -> ExitCode {
-    let id = DeviceId::parse("cuda:0").unwrap();
+    let (id, args) = args.split_first().expect("a device");
+    let id = DeviceId::parse(id).expect("a device");
     let told = match Device::open(&id) {
         Err((reason, text)) => json!({ "refused": [reason.name(), text] }),
         Ok(mut device) => {
-            let walks: Vec<Value> = args
-                .chunks_exact(2)
-                .map(|pair| {
-                    let times: Vec<i64> = pair[1].split(',').map(|ms| ms.parse().unwrap()).collect();
-                    walk(Path::new(&pair[0]), &times, &[], &mut |batch, source, grant, out| {
-                        device.run(batch, source, grant, out)
-                    })
-                })
-                .collect();
+            let mut one = |pair: &[String]| {
+                let times: Vec<i64> = pair[1].split(',').map(|ms| ms.parse().unwrap()).collect();
+                let run: Run<'_> = &mut |batch, source, grant, out| device.run(batch, source, grant, out);
+                walk(Path::new(&pair[0]), &times, &[], run)
+            };
+            let mut pairs = args.chunks_exact(2);
+            // The first one opens what stays open: the driver's libraries, the terminal's zone.
+            let first = pairs.next().map(&mut one);
+            let before = descriptors();
+            let walks: Vec<Value> = first.into_iter().chain(pairs.map(&mut one)).collect();
+            let after = descriptors();
             let facts = device.facts();
             let row = |row: &stillframe::model::device::DeviceRow| {
                 let most = [row.width_max, row.height_max, row.macroblocks_max];
                 json!({ "class": row.class.to_string(), "max": most, "proven": row.proven })
             };
             let rows: Vec<Value> = facts.rows.iter().map(row).collect();
-            json!({ "model": facts.model, "rows": rows, "walks": walks })
+            json!({
+                "model": facts.model, "rows": rows, "walks": walks,
+                "descriptors_before": before, "descriptors_after": after,
+            })
         }
     };
     println!("{told}");
     ExitCode::SUCCESS
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("the process's descriptors").count()
 }

@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../exact/film.rs"]
+mod film;
 #[path = "../exact/more_recipes.rs"]
 #[allow(dead_code)]
 mod more_recipes;
@@ -14,7 +16,9 @@ mod recipes;
 
 mod child;
 mod exact;
+mod families;
 mod faults;
+mod vaapi;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -34,14 +38,20 @@ const TESTS: &[(&str, fn())] = tests![
     exact::av1,
     exact::the_others,
     exact::footage,
+    families::every_recipe_is_exact_or_refused,
     exact::what_does_not_fit_is_refused_before_it_is_decoded,
     exact::clean_runs_keep_their_decoder,
     faults::without_a_driver_there_is_no_device,
     faults::a_clip_that_comes_out_wrong_shuts_its_kind,
     faults::each_fault_ends_with_its_reason_and_the_cpu_does_the_rest,
+    faults::the_other_codecs_fail_alike,
     faults::a_damaged_stream_is_not_the_devices_fault,
     faults::after_a_refusal_nothing_is_taken,
+    faults::a_decoder_that_cannot_be_made_again_ends_the_walk,
     faults::a_hundred_batches_leave_nothing_behind,
+    vaapi::pictures_of_vaapi_are_exact,
+    vaapi::what_a_display_says_of_itself,
+    vaapi::a_fault_of_vaapi_ends_with_its_reason,
 ];
 
 fn main() -> ExitCode {

@@ -6,7 +6,8 @@
 //! The rule: a device is chosen when it spares the host **at least half of the CPU time** that decoding here would
 //! take, and needs **at most three quarters of the wall time**; both with the start of the helper counted to each
 //! batch, though it lives on, so that a small job never pays for a start. The margins stand for what a model does not
-//! know: how fast this CPU is, who else uses the device.
+//! know: how fast this CPU is, who else uses the device. While a walk may still come to it, its runs wait; they do not
+//! once even four times what is to be expected of it would not do.
 
 use super::closure::Sent;
 use super::cost::{self, CpuCost};
@@ -15,6 +16,9 @@ use super::steps::SeekRun;
 use crate::model::device::{CodecClass, Coding, DeviceCodec, DeviceRow};
 use crate::model::limits::POOL_PAYLOAD_BYTES_MAX;
 use crate::model::media::Start;
+
+/// How much more than those so far the wants that are left may cost before the waiting was wrong.
+const HOPE: u64 = 4;
 
 /// Where to decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +213,18 @@ impl Work {
             device_pictures: self.device_pictures + other.device_pictures,
         }
     }
+
+    /// `k` times as much of the same.
+    pub fn times(self, k: u64) -> Work {
+        Work {
+            runs: self.runs.saturating_mul(k),
+            flushes: self.flushes.saturating_mul(k),
+            targets: self.targets.saturating_mul(k),
+            cpu_pictures: self.cpu_pictures.saturating_mul(k),
+            cpu_bytes: self.cpu_bytes.saturating_mul(k),
+            device_pictures: self.device_pictures.saturating_mul(k),
+        }
+    }
 }
 
 fn bytes(sent: &Sent, size: u32) -> u64 {
@@ -226,36 +242,50 @@ pub struct Scales {
     pixels: u64,
     /// Runs that the CPU decodes at a time.
     lanes: u32,
+    /// Instants that are asked for, and those that the runs so far serve.
+    wants: u64,
+    served: u64,
     work: Work,
     /// Payload of the runs that wait.
     held: usize,
 }
 
 impl Scales {
-    /// For a stream coded like this, of which the CPU would decode `lanes` runs at a time.
+    /// For `wants` instants of a stream coded like this, of which the CPU would decode `lanes` runs at a time.
     ///
     /// # Errors
     /// Why no device on offer takes it.
-    pub fn new(coding: &Coding, offer: &[DeviceRow], lanes: u32) -> Result<Scales, Why> {
+    pub fn new(coding: &Coding, offer: &[DeviceRow], lanes: u32, wants: usize) -> Result<Scales, Why> {
         let row = admit(coding, offer)?;
-        Ok(Scales { class: row.class, pixels: pixels(coding), lanes, work: Work::default(), held: 0 })
+        let wants = wants as u64;
+        let (class, pixels) = (row.class, pixels(coding));
+        Ok(Scales { class, pixels, lanes, wants, served: 0, work: Work::default(), held: 0 })
     }
 
-    /// One more run. When the runs that wait would hold too much, what is there decides.
+    /// One more run. When the runs that wait would hold too much, what is there decides; and where what is there does
+    /// not promise enough, none wait longer: decoding may begin.
     pub fn add(&mut self, run: &SeekRun) -> Verdict {
         let payload: usize = run.heads.iter().map(|head| head.size as usize).sum();
-        self.add_work(Work::of_run(run), payload)
+        let served: usize = run.targets.iter().map(|target| target.wants.len()).sum();
+        self.add_work(Work::of_run(run), served as u64, payload)
     }
 
-    /// As `add`, for work whose packets have `payload` bytes.
-    pub fn add_work(&mut self, work: Work, payload: usize) -> Verdict {
+    /// As `add`, for work that serves so many wants, whose packets have `payload` bytes.
+    pub fn add_work(&mut self, work: Work, served: u64, payload: usize) -> Verdict {
         self.work = self.work.plus(work);
+        self.served += served;
         self.held = self.held.saturating_add(payload);
         match self.estimate().against {
             None => Verdict::Device,
             Some(why) if self.held > POOL_PAYLOAD_BYTES_MAX => Verdict::Cpu(why),
-            Some(_) => Verdict::Undecided,
+            Some(_) => self.hopeless().map_or(Verdict::Undecided, Verdict::Cpu),
         }
+    }
+
+    /// What would speak against a device even if the wants that are left cost several times what those so far did.
+    fn hopeless(&self) -> Option<Why> {
+        let share = self.wants.div_ceil(self.served.max(1)).max(1);
+        self.estimate_of(self.work.times(share.saturating_mul(HOPE))).against
     }
 
     /// Nothing more comes.
@@ -265,7 +295,11 @@ impl Scales {
 
     /// What the runs so far would cost.
     pub fn estimate(&self) -> Estimate {
-        Estimate::of(self.class, self.pixels, self.lanes, self.work)
+        self.estimate_of(self.work)
+    }
+
+    fn estimate_of(&self, work: Work) -> Estimate {
+        Estimate::of(self.class, self.pixels, self.lanes, work)
     }
 }
 
@@ -279,15 +313,15 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What a walk would come to that finds these runs, and whether it then turned `linear`.
+    /// What a walk for `wants` instants would come to that finds these runs, and whether it then turned `linear`.
     pub fn of_plan(
         coding: &Coding,
         offer: &[DeviceRow],
-        lanes: u32,
+        (lanes, wants): (u32, usize),
         runs: &[SeekRun],
         linear: bool,
     ) -> Choice {
-        let verdict = Scales::new(coding, offer, lanes).map_or_else(Verdict::Cpu, |mut scales| {
+        let verdict = Scales::new(coding, offer, lanes, wants).map_or_else(Verdict::Cpu, |mut scales| {
             let on_the_way = runs.iter().map(|run| scales.add(run)).find(|v| *v != Verdict::Undecided);
             on_the_way.unwrap_or_else(|| if linear { Verdict::Cpu(Why::Linear) } else { scales.last() })
         });

@@ -89,9 +89,9 @@ fn the_nearest_of_several_devices_tells_why() {
     let few = DeviceRow { macroblocks_max: 8_159, ..row(DeviceCodec::H264, 8) };
     let broken = DeviceRow { proven: Some(false), ..row(DeviceCodec::H264, 8) };
     let good = DeviceRow { proven: Some(true), ..row(DeviceCodec::H264, 8) };
-    let admitted = |offer: &[DeviceRow]| admit(&h264(), offer).map(Clone::clone);
+    let admitted = |offer: &[DeviceRow]| admit(&h264(), offer).cloned();
     assert_eq!(admitted(&[]), Err(Why::NoDevice));
-    assert_eq!(admitted(&[small.clone()]), Err(Why::TooLarge));
+    assert_eq!(admitted(std::slice::from_ref(&small)), Err(Why::TooLarge));
     // 120 x 68 = 8,160.
     assert_eq!(admitted(&[few.clone(), small.clone()]), Err(Why::TooManyMacroblocks));
     assert_eq!(admitted(&[DeviceRow { macroblocks_max: 8_160, ..few.clone() }]).map(|_| ()), Ok(()));
@@ -107,8 +107,8 @@ fn deep(runs: u64, pictures: u64) -> Work {
 }
 
 fn verdict(coding: &Coding, lanes: u32, work: Work) -> Verdict {
-    let mut scales = Scales::new(coding, &card(), lanes).expect("admitted");
-    scales.add_work(work, 0);
+    let mut scales = Scales::new(coding, &card(), lanes, 1_000).expect("admitted");
+    scales.add_work(work, 1_000, 0);
     scales.last()
 }
 
@@ -153,7 +153,8 @@ fn what_is_worth_a_device() {
     ];
     let mut wrong = Vec::new();
     for (name, coding, lanes, work, expected) in cases {
-        let estimate = Scales { work, ..Scales::new(&coding, &card(), lanes).expect("admitted") }.estimate();
+        let estimate =
+            Scales { work, ..Scales::new(&coding, &card(), lanes, 1_000).expect("admitted") }.estimate();
         let found = verdict(&coding, lanes, work);
         if found != expected {
             wrong.push(format!("{name}: {found:?}, not {expected:?}: {estimate:?}"));
@@ -218,14 +219,36 @@ fn a_run_is_counted_for_both_sides() {
 
 #[test]
 fn when_no_more_may_wait_what_is_there_decides() {
-    let mut scales = Scales::new(&h264(), &card(), 1).expect("admitted");
-    assert_eq!(scales.add_work(deep(1, 1), POOL_PAYLOAD_BYTES_MAX), Verdict::Undecided);
-    assert_eq!(scales.add_work(deep(1, 1), 1), Verdict::Cpu(Why::TooLittleWork));
-    let mut scales = Scales::new(&h264(), &card(), 1).expect("admitted");
-    assert_eq!(scales.add_work(deep(10, 250), POOL_PAYLOAD_BYTES_MAX + 1), Verdict::Device);
-    let mut scales = Scales::new(&h264(), &card(), 1).expect("admitted");
-    assert_eq!(scales.add(&run(Start::Clean, 250, 3, &[249])), Verdict::Undecided);
-    assert_eq!((scales.held, scales.estimate().against), (250_000, Some(Why::TooLittleWork)));
+    let scales = || Scales::new(&h264(), &card(), 1, 1_000).expect("admitted");
+    let mut full = scales();
+    assert_eq!(full.add_work(deep(1, 50), 1, POOL_PAYLOAD_BYTES_MAX), Verdict::Undecided);
+    assert_eq!(full.add_work(deep(1, 50), 1, 1), Verdict::Cpu(Why::TooLittleWork));
+    assert_eq!(scales().add_work(deep(10, 250), 1, POOL_PAYLOAD_BYTES_MAX + 1), Verdict::Device);
+    let (mut one, mut whole) = (scales(), run(Start::Clean, 250, 3, &[249]));
+    whole.sent.fill(Sent::Whole);
+    assert_eq!(one.add(&whole), Verdict::Undecided);
+    assert_eq!((one.held, one.served), (250_000, 1));
+    assert_eq!(one.estimate().against, Some(Why::TooLittleWork));
+}
+
+/// Ten times what there is, and four times that for what cannot be known, is asked before the waiting ends.
+#[test]
+fn nothing_waits_without_hope() {
+    let heard = |lanes, wants, work| {
+        Scales::new(&h264(), &card(), lanes, wants).expect("admitted").add_work(work, 1, 0)
+    };
+    for (lanes, wants, pictures, expected) in [
+        (1, 1, 1, Verdict::Cpu(Why::TooLittleWork)),
+        (1, 10, 1, Verdict::Cpu(Why::TooLittleWork)),
+        (1, 10, 25, Verdict::Undecided),
+        (1, 1_000, 1, Verdict::Cpu(Why::TooLittleWork)),
+        (1, 1_000, 12, Verdict::Undecided),
+        (2, 1_000, 250, Verdict::Cpu(Why::NotFaster)),
+        (1, 2, 250, Verdict::Undecided),
+        (1, 2, 1_000, Verdict::Device),
+    ] {
+        assert_eq!(heard(lanes, wants, deep(1, pictures)), expected, "{lanes} {wants} {pictures}");
+    }
 }
 
 #[test]
@@ -280,17 +303,6 @@ fn any_work() -> impl Strategy<Value = Work> {
     )
 }
 
-fn times(work: Work, k: u64) -> Work {
-    Work {
-        runs: work.runs * k,
-        flushes: work.flushes * k,
-        targets: work.targets * k,
-        cpu_pictures: work.cpu_pictures * k,
-        cpu_bytes: work.cpu_bytes * k,
-        device_pictures: work.device_pictures * k,
-    }
-}
-
 proptest! {
     /// Twice as much of the same, or the same and more for the CPU alone, never turns a device's work back into the
     /// CPU's. (What costs a device more than the CPU may: a thousand key frames behind one deep run.)
@@ -301,7 +313,7 @@ proptest! {
     ) {
         let coding = coding("hevc", 2, 10, width * 2, height * 2);
         if verdict(&coding, lanes, work) == Verdict::Device {
-            prop_assert_eq!(verdict(&coding, lanes, times(work, k)), Verdict::Device);
+            prop_assert_eq!(verdict(&coding, lanes, work.times(k)), Verdict::Device);
             let heavier =
                 Work { cpu_pictures: work.cpu_pictures + more, cpu_bytes: work.cpu_bytes + bytes, ..work };
             prop_assert_eq!(verdict(&coding, lanes, heavier), Verdict::Device);
@@ -330,11 +342,11 @@ proptest! {
                 && row.proven != Some(false)
         };
         let even = coding.chroma == Some((1, 1)) && coding.width % 2 == 0 && coding.height % 2 == 0;
-        match Scales::new(&coding, &offer, 1) {
+        match Scales::new(&coding, &offer, 1, 1_000) {
             Ok(mut scales) => {
                 prop_assert!(even && offer.iter().any(takes));
                 // It is not the verdict that limits it then, but the work.
-                let found = scales.add_work(work, 0);
+                let found = scales.add_work(work, 1_000, 0);
                 prop_assert_eq!(found == Verdict::Device, scales.last() == Verdict::Device);
             }
             Err(Why::Profile) => {}
@@ -345,7 +357,7 @@ proptest! {
     /// The estimates only grow with the work.
     #[test]
     fn no_work_is_for_nothing(one in any_work(), other in any_work(), lanes in 1u32..9) {
-        let of = |work| Scales { work, ..Scales::new(&h264(), &card(), lanes).expect("admitted") }.estimate();
+        let of = |work| Scales { work, ..Scales::new(&h264(), &card(), lanes, 1_000).expect("admitted") }.estimate();
         let (part, whole) = (of(one), of(one.plus(other)));
         prop_assert!(part.cpu_us <= whole.cpu_us && part.cpu_wall_us <= whole.cpu_wall_us);
         prop_assert!(part.device_cpu_us <= whole.device_cpu_us && part.device_wall_us <= whole.device_wall_us);

@@ -9,8 +9,9 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use ffmpeg_next::codec::Id;
 
-use super::hwaccel::{DeviceContext, Trouble, device_codec};
+use super::hwaccel::{DeviceContext, device_codec};
 use super::proof;
+use super::trouble::Trouble;
 use crate::model::device::{CodecClass, DeviceCodec, DeviceFacts, DeviceRow, Refusal};
 use crate::model::media::Backend;
 
@@ -111,10 +112,7 @@ fn cuda_codec(codec: DeviceCodec) -> c_int {
     }
 }
 
-fn cuda(
-    device: &DeviceContext,
-    classes: impl Iterator<Item = CodecClass>,
-) -> Result<DeviceFacts, Trouble> {
+fn cuda(device: &DeviceContext, classes: impl Iterator<Item = CodecClass>) -> Result<DeviceFacts, Trouble> {
     type Push = unsafe extern "C" fn(*mut c_void) -> c_int;
     type Pop = unsafe extern "C" fn(*mut *mut c_void) -> c_int;
     type Current = unsafe extern "C" fn(*mut c_int) -> c_int;
@@ -132,12 +130,15 @@ fn cuda(
         let ask: Ask = decoding.function(c"cuvidGetDecoderCaps")?;
         match push(device.handle()) {
             0 => {}
-            code => return Err(Trouble::new(Refusal::NoDevice, format!("the device's context: code {code}"))),
+            code => {
+                return Err(Trouble::new(Refusal::NoDevice, format!("the device's context: code {code}")));
+            }
         }
         let mut text = [0 as c_char; 256];
         let mut number = 0;
         let named = current(&mut number) == 0 && name(text.as_mut_ptr(), 255, number) == 0;
-        let model = if named { CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned() } else { String::new() };
+        let model =
+            if named { CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned() } else { String::new() };
         let row = |class: CodecClass| {
             let mut caps = Caps {
                 codec: cuda_codec(class.codec),
@@ -198,25 +199,33 @@ const NOT_TOLD: c_uint = 0x8000_0000;
 /// Where the driver tells no size: what every generation of hardware decodes.
 const SIDE_UNTOLD: u32 = 2_048;
 
-fn vaapi(
-    device: &DeviceContext,
-    classes: impl Iterator<Item = CodecClass>,
-) -> Result<DeviceFacts, Trouble> {
+fn vaapi(device: &DeviceContext, classes: impl Iterator<Item = CodecClass>) -> Result<DeviceFacts, Trouble> {
     type Vendor = unsafe extern "C" fn(*mut c_void) -> *const c_char;
     type Ask = unsafe extern "C" fn(*mut c_void, c_int, c_int, *mut Attribute, c_int) -> c_int;
+    type Most = unsafe extern "C" fn(*mut c_void) -> c_int;
+    type List = unsafe extern "C" fn(*mut c_void, *mut c_int, *mut c_int) -> c_int;
     let library = Library::open(c"libva.so.2")?;
     // SAFETY: the types are those of libva's headers; the display is open as long as the device is.
     unsafe {
         let vendor: Vendor = library.function(c"vaQueryVendorString")?;
+        let most: Most = library.function(c"vaMaxNumProfiles")?;
+        let list: List = library.function(c"vaQueryConfigProfiles")?;
         let ask: Ask = library.function(c"vaGetConfigAttributes")?;
         let display = device.handle();
+        let mut known = vec![-1; usize::try_from(most(display)).unwrap_or(0)];
+        let mut count = 0;
+        if list(display, known.as_mut_ptr(), &mut count) != 0 {
+            return Err(Trouble::new(Refusal::NoDevice, "the driver does not tell what it decodes"));
+        }
+        known.truncate(usize::try_from(count).unwrap_or(0));
         let name = vendor(display);
-        let model = if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() };
+        let model =
+            if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() };
         let row = |class: CodecClass| {
-            profiles(class).iter().find_map(|profile| {
+            profiles(class).iter().filter(|profile| known.contains(profile)).find_map(|profile| {
                 let mut told =
                     [SURFACES, WIDTH_MAX, HEIGHT_MAX].map(|kind| Attribute { kind, value: NOT_TOLD });
-                // It fails for profiles that the driver does not have.
+                // It fails for profiles that are not decoded.
                 if ask(display, *profile, DECODING, told.as_mut_ptr(), told.len() as c_int) != 0 {
                     return None;
                 }

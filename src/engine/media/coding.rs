@@ -149,7 +149,7 @@ fn vp9(packet: &[u8]) -> Kind {
         false => 12,
     };
     // Profiles 0 and 2 have no other chroma; 1 and 3 have any but that.
-    Kind { profile: profile as i32, depth, chroma: (profile % 2 == 0).then_some((1, 1)) }
+    Kind { profile: profile as i32, depth, chroma: (profile.is_multiple_of(2)).then_some((1, 1)) }
 }
 
 /// profile_and_level_indication behind the start of a visual object sequence (MPEG-4 part 2, 6.2.2).

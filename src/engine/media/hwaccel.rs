@@ -10,68 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::codec::Id;
-use ffmpeg_next::{Error, Packet, decoder, ffi, frame};
+use ffmpeg_next::{Packet, decoder, ffi, frame};
 
 use super::decoder::Recipe;
 use super::layout;
 use super::log::{Heard, heard};
+use super::trouble::{Trouble, is_full, is_lost, reason, story};
 use crate::model::device::{DeviceId, Refusal};
 use crate::model::media::Backend;
-
-/// Why a device gives nothing more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    pub reason: Refusal,
-    /// A sentence for people.
-    pub text: String,
-}
-
-impl Trouble {
-    /// For this reason.
-    pub fn new(reason: Refusal, text: impl Into<String>) -> Trouble {
-        Trouble { reason, text: text.into() }
-    }
-}
-
-/// What the driver's code says when nothing on the device works any more until the process ends: 700, 702, 714, 719
-/// and 999, and their like.
-const LOST: [&str; 9] = [
-    "CUDA_ERROR_ILLEGAL_ADDRESS",
-    "CUDA_ERROR_LAUNCH_TIMEOUT",
-    "CUDA_ERROR_CONTEXT_IS_DESTROYED",
-    "CUDA_ERROR_HARDWARE_STACK_ERROR",
-    "CUDA_ERROR_ILLEGAL_INSTRUCTION",
-    "CUDA_ERROR_MISALIGNED_ADDRESS",
-    "CUDA_ERROR_INVALID_PC",
-    "CUDA_ERROR_LAUNCH_FAILED",
-    "CUDA_ERROR_UNKNOWN",
-];
-/// What it says when there is no room; the last one is libva's.
-const FULL: [&str; 2] = ["CUDA_ERROR_OUT_OF_MEMORY", "resource allocation failed"];
-
-fn says(heard: &Heard, words: &[&str]) -> bool {
-    words.iter().any(|word| heard.text.contains(word))
-}
-
-/// The reason that the log gives, `otherwise` when it has none.
-fn reason(heard: &Heard, otherwise: Refusal) -> Refusal {
-    match () {
-        () if says(heard, &LOST) => Refusal::Lost,
-        () if says(heard, &FULL) => Refusal::OutOfMemory,
-        () => otherwise,
-    }
-}
-
-/// `what`, the error's text and what was said meanwhile.
-fn story(what: &str, code: c_int, heard: &Heard) -> String {
-    let said = heard.text.trim_end_matches([';', ' ', '\n']);
-    match (code < 0, said.is_empty()) {
-        (true, true) => format!("{what}: {}", Error::from(code)),
-        (true, false) => format!("{what}: {} ({said})", Error::from(code)),
-        (false, false) => format!("{what}: {said}"),
-        (false, true) => what.to_owned(),
-    }
-}
 
 /// An open device; one a process, never before a `fork`.
 pub struct DeviceContext {
@@ -99,7 +45,7 @@ impl DeviceContext {
         if code < 0 || buffer.is_null() {
             let text = story(&format!("{id} cannot be opened"), code, &heard);
             // Whatever code it is, there is no device to be lost.
-            let full = says(&heard, &FULL);
+            let full = is_full(&heard);
             return Err(Trouble::new(if full { Refusal::OutOfMemory } else { Refusal::NoDevice }, text));
         }
         Ok(DeviceContext { buffer, backend: id.backend })
@@ -366,7 +312,7 @@ impl DeviceDecoder {
         match code {
             code if code < 0 => return failed(Refusal::Transfer, code),
             _ if heard.copies_failed > 0 => return failed(Refusal::Copy, 0),
-            _ if says(&heard, &LOST) => return failed(Refusal::Lost, 0),
+            _ if is_lost(&heard) => return failed(Refusal::Lost, 0),
             _ => {}
         }
         // Frames come cropped at the right and the bottom only.

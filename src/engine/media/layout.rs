@@ -30,11 +30,8 @@ pub(super) fn planar(from: frame::Video, target: c_int) -> Result<frame::Video, 
     // SAFETY: the frame is alive.
     let format = unsafe { (*from.as_ptr()).format };
     let depth = PLANAR.iter().find(|(planar, _)| *planar == target).map(|(_, depth)| *depth);
-    let interleaved = [
-        (AV_PIX_FMT_NV12 as c_int, 8),
-        (AV_PIX_FMT_P010LE as c_int, 10),
-        (AV_PIX_FMT_P016LE as c_int, 12),
-    ];
+    let interleaved =
+        [(AV_PIX_FMT_NV12 as c_int, 8), (AV_PIX_FMT_P010LE as c_int, 10), (AV_PIX_FMT_P016LE as c_int, 12)];
     // Some drivers give ten bits in the layout of sixteen: the samples lie at the top of the word in both.
     let fits = |(have, bits): (c_int, u32), depth: u32| have == format && (bits > 8) == (depth > 8);
     let Some(depth) = depth.filter(|depth| interleaved.iter().any(|have| fits(*have, *depth))) else {
@@ -48,7 +45,8 @@ pub(super) fn planar(from: frame::Video, target: c_int) -> Result<frame::Video, 
     // SAFETY: the new frame is described before its planes are allocated; both frames are alive for the copies.
     unsafe {
         let raw = to.as_mut_ptr();
-        ((*raw).format, (*raw).width, (*raw).height) = (target, from.width() as c_int, from.height() as c_int);
+        ((*raw).format, (*raw).width, (*raw).height) =
+            (target, from.width() as c_int, from.height() as c_int);
         let code = ffi::av_frame_get_buffer(raw, 0);
         let code = if code < 0 { code } else { ffi::av_frame_copy_props(raw, from.as_ptr()) };
         if code < 0 {

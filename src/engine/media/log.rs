@@ -114,7 +114,8 @@ unsafe fn overhear(context: *mut c_void, format: *const c_char, text: &str) {
         // `cuda_transfer_data` returns 0 after a failed copy; the check of every CUDA call says this.
         let is_copy = class == Some(c"AVHWDeviceContext") && format == c"%s failed";
         heard.copies_failed += u32::from(is_copy);
-        let said = if text.starts_with('[') { text.split_once("] ").map_or(text, |(_, said)| said) } else { text };
+        let said =
+            if text.starts_with('[') { text.split_once("] ").map_or(text, |(_, said)| said) } else { text };
         if heard.text.len() < NOTE_BYTES_MAX {
             heard.text.push_str(&said.replace('\n', "; "));
         }

@@ -23,6 +23,7 @@ pub mod reader;
 mod scale;
 pub mod source;
 mod tonemap;
+pub mod trouble;
 mod unpack;
 mod zimg;
 

@@ -10,8 +10,9 @@ use rustix::fs::MemfdFlags;
 
 use super::decoder::Recipe;
 use super::fingerprint::frame_md5;
-use super::hwaccel::{DeviceContext, DeviceDecoder, Got, Trouble};
+use super::hwaccel::{DeviceContext, DeviceDecoder, Got};
 use super::probe;
+use super::trouble::Trouble;
 use crate::model::device::{CodecClass, DeviceCodec, Refusal};
 use crate::model::job::{Failure, Source};
 use crate::model::limits::FRAME_PIXELS_MAX;
@@ -60,10 +61,12 @@ pub fn prove(device: &DeviceContext, class: CodecClass) -> Result<(), Trouble> {
     let Some((_, name, _)) = CLIPS.iter().find(|(known, ..)| *known == class) else {
         return Err(Trouble::new(Refusal::Unsupported, format!("there is no built-in clip of {class}")));
     };
-    let shown = show(class, &|recipe| DeviceDecoder::open(recipe, device)).map_err(|trouble| match trouble.reason {
-        // The clip is whole.
-        Refusal::Damage => Trouble { reason: Refusal::Unproven, ..trouble },
-        _ => trouble,
+    let shown = show(class, &|recipe| DeviceDecoder::open(recipe, device)).map_err(|trouble| {
+        match trouble.reason {
+            // The clip is whole.
+            Refusal::Damage => Trouble { reason: Refusal::Unproven, ..trouble },
+            _ => trouble,
+        }
     })?;
     let wanted: Vec<&str> = expected(name);
     if shown == wanted {
@@ -95,7 +98,8 @@ fn show(class: CodecClass, open: Open<'_>) -> Result<Vec<String>, Trouble> {
         let text = format!("the built-in clip of {class} cannot be read: {failure}");
         Trouble::new(Refusal::NoDevice, text)
     };
-    let source = clip(class).ok_or_else(|| Trouble::new(Refusal::NoDevice, "no memory for the built-in clip"))?;
+    let source =
+        clip(class).ok_or_else(|| Trouble::new(Refusal::NoDevice, "no memory for the built-in clip"))?;
     let mut medium = probe::open(source, None, FRAME_PIXELS_MAX).map_err(unread)?;
     let mut decoder = open(&medium.recipe)?;
     let mut shown = Vec::new();
@@ -129,7 +133,11 @@ mod tests {
     fn the_software_decoders_show_what_is_written_down() {
         for (class, name, _) in CLIPS {
             let shown = show(*class, &|recipe| Ok(DeviceDecoder::software(recipe))).expect(name);
-            assert_eq!((shown.len(), shown), (16, expected(name).into_iter().map(str::to_owned).collect()), "{name}");
+            assert_eq!(
+                (shown.len(), shown),
+                (16, expected(name).into_iter().map(str::to_owned).collect()),
+                "{name}"
+            );
         }
     }
 }

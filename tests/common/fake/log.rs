@@ -2,6 +2,7 @@
 //!
 //! Owns the reading of the log. Never waits: a process that still runs has not said all.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// `PID NAME RESULT DETAIL`.
@@ -31,14 +32,27 @@ pub fn calls(entries: &[Entry], name: &str) -> usize {
     entries.iter().filter(|entry| entry.name == name && entry.result.parse::<i32>().is_ok()).count()
 }
 
-/// What each process left alive where it destroyed a context or ended: one line for each that left anything.
+/// What each process had left alive when it last destroyed a context or ended: one line for each that left anything.
 pub fn leaks(entries: &[Entry]) -> Vec<String> {
-    let last_words = |entry: &&Entry| entry.name == "alive" || entry.name == "exit";
-    let leaves = |entry: &&Entry| entry.detail.split(' ').any(|word| !word.ends_with("=0"));
-    entries
-        .iter()
-        .filter(last_words)
-        .filter(leaves)
-        .map(|e| format!("{} {}: {}", e.pid, e.name, e.detail))
-        .collect()
+    let mut last: BTreeMap<u32, &Entry> = BTreeMap::new();
+    let last_words = entries.iter().filter(|entry| entry.name == "alive" || entry.name == "exit");
+    last.extend(last_words.map(|entry| (entry.pid, entry)));
+    let leaves = |entry: &&&Entry| entry.detail.split(' ').any(|word| !word.ends_with("=0"));
+    last.values().filter(leaves).map(|e| format!("{} {}: {}", e.pid, e.name, e.detail)).collect()
+}
+
+/// The most decoders (or whatever `made` makes and `gone` takes away) that lived at once, over all processes. One that
+/// was killed with its process counts as living on.
+pub fn most_at_once(entries: &[Entry], made: &str, gone: &str) -> usize {
+    let mut living = 0_usize;
+    let mut most = 0;
+    for entry in entries.iter().filter(|entry| entry.result == "0") {
+        if entry.name == made {
+            living += 1;
+            most = most.max(living);
+        } else if entry.name == gone {
+            living = living.saturating_sub(1);
+        }
+    }
+    most
 }

@@ -6,6 +6,7 @@
 pub mod cuda;
 pub mod log;
 pub mod table;
+pub mod vaapi;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +14,85 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use log::Entry;
+
+/// A folder for one test: the libraries, the control file, the list of tables and the log. Never shared by two tests.
+pub struct Fake {
+    folder: TempDir,
+}
+
+impl Fake {
+    fn of(built: &Path, libraries: &[&str]) -> Self {
+        let folder = scratch();
+        for name in libraries {
+            std::fs::hard_link(built.join(name), folder.path().join(name)).unwrap();
+        }
+        Self { folder }
+    }
+
+    /// For `LD_LIBRARY_PATH`.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Lets a command see this device.
+    pub fn lend<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let mut places = vec![self.path().to_path_buf()];
+        places.extend(std::env::var_os("LD_LIBRARY_PATH").iter().flat_map(std::env::split_paths));
+        command.env("LD_LIBRARY_PATH", std::env::join_paths(places).unwrap())
+    }
+
+    /// Replaces the control file; holds from the next call of any process on. The grammar is at the head of
+    /// `tests/fakes/common/control.rs`.
+    pub fn control(&self, lines: &[&str]) {
+        self.put("control", &lines.join("\n"));
+    }
+
+    /// Adds the pictures of a clip, which are decoded here if they have not been yet.
+    pub fn knows(&self, clip: &Path) {
+        self.lists(&table::of(clip));
+    }
+
+    /// Adds a table.
+    pub fn lists(&self, table: &Path) {
+        let list = std::fs::read_to_string(self.path().join("tables")).unwrap_or_default();
+        self.put("tables", &format!("{list}{}\n", table.display()));
+    }
+
+    // In one step: a process that reads it meanwhile finds the old or the new one whole.
+    fn put(&self, name: &str, text: &str) {
+        let part = self.path().join(format!("{name}.part"));
+        std::fs::write(&part, text).unwrap();
+        std::fs::rename(part, self.path().join(name)).unwrap();
+    }
+
+    pub fn log(&self) -> Vec<Entry> {
+        log::read(&self.path().join("log"))
+    }
+
+    /// Forgets what was logged.
+    pub fn clear_log(&self) {
+        std::fs::write(self.path().join("log"), "").unwrap();
+    }
+
+    /// How often a call was made (`DecodePicture`, `CreateDecoder`...), whatever it returned.
+    pub fn calls(&self, name: &str) -> usize {
+        log::calls(&self.log(), name)
+    }
+
+    /// Pictures that no table knew: each was shown as a checkerboard.
+    pub fn misses(&self) -> usize {
+        self.log().iter().filter(|entry| entry.name == "miss").count()
+    }
+
+    /// Fails if a process had left a surface, a map, a context or a decoder behind when it last destroyed a context or ended.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let leaks = log::leaks(&self.log());
+        assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+    }
+}
 
 /// Where all that is built or made for the doubles lies: below the target folder, so that a second run finds it.
 fn store() -> PathBuf {

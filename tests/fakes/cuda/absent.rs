@@ -25,7 +25,7 @@ absent! {
     cuModuleLoadData cuModuleUnload cuModuleGetFunction cuModuleGetGlobal cuTexObjectCreate cuTexObjectDestroy
     cuGLGetDevices_v2 cuGraphicsGLRegisterImage cuGraphicsUnregisterResource cuGraphicsMapResources
     cuGraphicsUnmapResources cuGraphicsSubResourceGetMappedArray cuGraphicsResourceGetMappedPointer_v2
-    cuArray3DCreate_v2 cuArrayDestroy
+    cuArray3DCreate_v2 cuArrayCreate_v2 cuArrayDestroy cuStreamWaitEvent
     cuvidGetDecodeStatus cuvidReconfigureDecoder
     cuvidCtxLockCreate cuvidCtxLockDestroy cuvidCtxLock cuvidCtxUnlock
     cuvidCreateVideoSource cuvidDestroyVideoSource cuvidCreateVideoSourceW cuvidSetVideoSourceState

@@ -160,6 +160,15 @@ pub extern "C" fn cuCtxPopCurrent_v2(context: *mut u64) -> c_int {
 }
 
 #[unsafe(no_mangle)]
+pub extern "C" fn cuCtxGetCurrent(context: *mut u64) -> c_int {
+    call("CtxGetCurrent", Kind::Work, |call| {
+        // SAFETY: the caller's variable; without a current context it becomes null.
+        unsafe { context.write(call.state.current().unwrap_or(0)) };
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
 pub extern "C" fn cuCtxGetDevice(device: *mut c_int) -> c_int {
     call("CtxGetDevice", Kind::Work, |call| {
         let Some(context) = call.state.current() else { return INVALID_CONTEXT };

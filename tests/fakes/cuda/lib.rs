@@ -5,12 +5,14 @@
 //! device.
 
 mod absent;
+#[path = "../common/caps.rs"]
 mod caps;
 #[path = "../common/control.rs"]
 mod control;
 mod driver;
 mod memory;
 mod nvdec;
+#[path = "../common/pixels.rs"]
 mod pixels;
 mod state;
 

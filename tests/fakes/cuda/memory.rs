@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_uint};
 
 use crate::state::{Block, State};
-use crate::{Call, ILLEGAL_ADDRESS, INVALID_CONTEXT, INVALID_VALUE, Kind, OK, call};
+use crate::{Call, ILLEGAL_ADDRESS, INVALID_CONTEXT, INVALID_VALUE, Kind, OK, OUT_OF_MEMORY, call};
 
 const HOST: c_uint = 1;
 const DEVICE: c_uint = 2;
@@ -41,6 +41,9 @@ fn allocate(call: &mut Call, address: *mut u64, size: usize) -> c_int {
     if size == 0 {
         return INVALID_VALUE;
     }
+    if size > room(call).0 {
+        return OUT_OF_MEMORY;
+    }
     let place = call.state.place(Block { bytes: vec![0; size], decoder: None });
     call.detail = format!("bytes={size}");
     // SAFETY: the caller's variable.
@@ -64,18 +67,24 @@ pub extern "C" fn cuMemFree_v2(address: u64) -> c_int {
     })
 }
 
+/// Device memory that is free, as far as this process knows, and all of it, in bytes.
+pub fn room(call: &Call) -> (usize, usize) {
+    let all = usize::try_from(call.control.number("memory").unwrap_or(81_559)).unwrap_or(0) << 20;
+    let used: usize = call.state.memory.values().map(|block| block.bytes.len()).sum();
+    let surfaces: usize = call.state.decoders.values().map(crate::nvdec::Decoder::memory).sum();
+    (all.saturating_sub(used + surfaces), all)
+}
+
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> c_int {
     call("MemGetInfo", Kind::Work, |call| {
         if call.state.current().is_none() {
             return INVALID_CONTEXT;
         }
-        let all = usize::try_from(call.control.number("memory").unwrap_or(81_559)).unwrap_or(0) << 20;
-        let used: usize = call.state.memory.values().map(|block| block.bytes.len()).sum();
-        let surfaces: usize = call.state.decoders.values().map(crate::nvdec::Decoder::memory).sum();
+        let (left, all) = room(call);
         // SAFETY: the caller's variables.
         unsafe {
-            free.write(all.saturating_sub(used + surfaces));
+            free.write(left);
             total.write(all);
         }
         OK
@@ -136,6 +145,10 @@ pub extern "C" fn cuMemcpy2DAsync_v2(what: *const Rectangle, _stream: u64) -> c_
         // SAFETY: the caller's description of the copy, which has this layout.
         let what = unsafe { *what };
         call.detail = format!("width={} height={}", what.width, what.height);
+        // From device to device the order of the stream decides: what comes after, even to unmap the source, is after it.
+        if what.to.kind == DEVICE {
+            return copy(call, &what);
+        }
         let wrong = call.wrong;
         call.state.pending.push((context, Pending { what, wrong }));
         OK

@@ -6,18 +6,13 @@
 use std::ffi::{c_int, c_uint, c_void};
 
 use crate::caps;
-use crate::pixels::{self, Shape};
+use crate::memory;
+use crate::pixels::{self, Shape, Surface, codec};
 use crate::state::Block;
 use crate::{
     Call, INVALID_CONTEXT, INVALID_HANDLE, INVALID_VALUE, Kind, MAP_FAILED, NOT_SUPPORTED, OK, OUT_OF_MEMORY,
     call,
 };
-
-const CODEC_MPEG4: u32 = 2;
-const CODEC_H264: u32 = 4;
-const CODEC_HEVC: u32 = 8;
-const CODEC_VP9: u32 = 10;
-const CODEC_AV1: u32 = 11;
 
 pub struct Decoder {
     context: u64,
@@ -33,16 +28,6 @@ impl Decoder {
     pub fn memory(&self) -> usize {
         self.shape.bytes() * self.surfaces.len()
     }
-}
-
-/// What the last picture in it was; all zero before the first.
-#[derive(Clone, Copy, Default)]
-pub struct Surface {
-    pub key: u64,
-    /// Of the bitstream alone.
-    pub bytes: u64,
-    /// The device made a mistake in it.
-    wrong: bool,
 }
 
 /// A field of a foreign struct.
@@ -108,6 +93,9 @@ pub extern "C" fn cuvidCreateDecoder(decoder: *mut u64, info: *const c_void) -> 
             return OUT_OF_MEMORY;
         }
         let shape = Shape { width: width as usize, height: height as usize, depth };
+        if shape.bytes() * surfaces > memory::room(call).0 {
+            return OUT_OF_MEMORY;
+        }
         let surfaces = vec![Surface::default(); surfaces];
         let handle = call.state.handle();
         call.state.decoders.insert(handle, Decoder { context, codec, shape, surfaces, outputs });
@@ -164,30 +152,21 @@ pub extern "C" fn cuvidDecodePicture(decoder: u64, picture: *const c_void) -> c_
         if data.is_null() || length == 0 {
             return INVALID_VALUE;
         }
-        // SAFETY: the caller's bitstream, `length` bytes long.
-        let bytes = pixels::hash(found.kind(), unsafe { std::slice::from_raw_parts(data, length) });
         let mut keys = Vec::new();
         if !intra {
-            // A picture may name itself: as its own second field, and in MPEG-2 and MPEG-4 where it has no other.
             // SAFETY: the codec's part of the same struct.
             let referenced = unsafe { references(found.codec, picture) };
+            // A picture may name itself: as its own second field, and in MPEG-2 and MPEG-4 where it has no other.
             let others = referenced.into_iter().filter(|other| *other != index);
             keys.extend(
                 others.filter_map(|other| found.surfaces.get(usize::try_from(other).ok()?)).map(|s| s.key),
             );
-            keys.sort_unstable();
-            keys.dedup();
         }
-        let mut key = keys.iter().fold(bytes, |key, other| pixels::mix(key, *other));
-        let mut whole = bytes;
-        if second {
-            key = pixels::mix(old.key, key);
-            whole = pixels::mix(old.bytes, bytes);
-        }
-        // Only once both fields are there does the table know the picture.
-        let key = pixels::settle(call.control, key, whole);
-        let wrong = call.wrong || (second && old.wrong);
-        let surface = Surface { key, bytes: whole, wrong };
+        // SAFETY: the caller's bitstream, `length` bytes long.
+        let bitstream = unsafe { std::slice::from_raw_parts(data, length) };
+        let seed = pixels::seed(found.codec, found.shape);
+        let surface = pixels::decoded(call.control, seed, bitstream, keys, second.then_some(old), call.wrong);
+        let key = surface.key;
         if let Some(found) = call.state.decoders.get_mut(&decoder) {
             found.surfaces[index as usize] = surface;
         }
@@ -197,20 +176,12 @@ pub extern "C" fn cuvidDecodePicture(decoder: u64, picture: *const c_void) -> c_
     })
 }
 
-impl Decoder {
-    /// What tells this decoder's pictures from those of another kind with the same bytes.
-    fn kind(&self) -> u64 {
-        let Shape { width, height, depth } = self.shape;
-        (u64::from(self.codec) << 48) ^ (u64::from(depth) << 40) ^ ((width as u64) << 20) ^ height as u64
-    }
-}
-
 /// The surfaces that a picture may refer to.
 ///
 /// # Safety
 ///
 /// `picture` is a `CUVIDPICPARAMS` of this codec.
-unsafe fn references(codec: u32, picture: *const c_void) -> Vec<i32> {
+unsafe fn references(kind: u32, picture: *const c_void) -> Vec<i32> {
     const PART: usize = 184;
     let byte = |offset: usize| {
         // SAFETY: as demanded of the caller.
@@ -220,14 +191,13 @@ unsafe fn references(codec: u32, picture: *const c_void) -> Vec<i32> {
     };
     // SAFETY: as demanded of the caller.
     let word = |offset: usize| unsafe { at::<i32>(picture, PART + offset) };
-    match codec {
-        0..=CODEC_MPEG4 => vec![word(0), word(4)],
-        CODEC_H264 => (0..16).map(|entry| word(104 + 28 * entry)).collect(),
-        CODEC_HEVC => (0..16).map(|entry| word(252 + 4 * entry)).collect(),
-        // FFmpeg leaves the mark of an intra picture out: frameType is 0 for a key frame, intraOnly is bit 11.
-        CODEC_VP9 if word(12) & 1 << 5 == 0 || word(12) & 1 << 11 != 0 => Vec::new(),
-        CODEC_VP9 => (8..11).map(byte).collect(),
-        CODEC_AV1 => (471..479).map(byte).collect(),
+    match kind {
+        0..=codec::MPEG4 => vec![word(0), word(4)],
+        codec::H264 => (0..16).map(|entry| word(104 + 28 * entry)).collect(),
+        codec::HEVC => (0..16).map(|entry| word(252 + 4 * entry)).collect(),
+        // FFmpeg does not say of VP9 that a picture is intra; its type has the sixth bit, "intra only" the twelfth.
+        codec::VP9 if word(12) & 0x820 == 0x20 => (8..11).map(byte).collect(),
+        codec::AV1 => (471..479).map(byte).collect(),
         _ => Vec::new(),
     }
 }
@@ -254,11 +224,8 @@ pub extern "C" fn cuvidMapVideoFrame64(
         }
         let shape = found.shape;
         pixels::record(call.control, &surface, shape);
-        let mut bytes = pixels::paint(call.control, &surface, shape);
-        if call.wrong || surface.wrong {
-            let middle = shape.height / 2 * shape.pitch() + shape.width / 4;
-            bytes[middle] ^= 0x40;
-        }
+        let wrong = surface.wrong || call.wrong;
+        let bytes = pixels::paint(call.control, &Surface { wrong, ..surface }, shape);
         let place = call.state.place(Block { bytes, decoder: Some(decoder) });
         // SAFETY: the caller's variables.
         unsafe {

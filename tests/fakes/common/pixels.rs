@@ -4,8 +4,8 @@
 //! checkerboard and a line in the log.
 //!
 //! `tables`, beside the library, names the tables, one path a line. A table is a text: first `WIDTH HEIGHT DEPTH`, then
-//! one line a picture, `KEY BYTES`, in the order of the pictures in the file of the same name that ends in `.yuv`: planar
-//! 4:2:0, one byte a sample at depth 8 and two above.
+//! one line a key, `KEY BYTES PLACE`: the place counts the pictures in the file of the same name that ends in `.yuv`,
+//! planar 4:2:0, one byte a sample at depth 8 and two above.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,7 +15,29 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use crate::control::{self, Control};
-use crate::nvdec::Surface;
+
+/// What the last picture in a surface was; all zero before the first.
+#[derive(Clone, Copy, Default)]
+pub struct Surface {
+    pub key: u64,
+    /// Of the bitstream alone.
+    pub bytes: u64,
+    /// The device made a mistake in it.
+    pub wrong: bool,
+}
+
+/// What the codecs are called in keys, whatever the interface: a table serves both.
+pub mod codec {
+    // Not each interface names each of them.
+    #![allow(dead_code)]
+
+    pub const MPEG2: u32 = 1;
+    pub const MPEG4: u32 = 2;
+    pub const H264: u32 = 4;
+    pub const HEVC: u32 = 8;
+    pub const VP9: u32 = 10;
+    pub const AV1: u32 = 11;
+}
 
 /// Of a decoder's pictures.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,12 +69,12 @@ impl Shape {
 }
 
 /// FNV-1a.
-pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     bytes.iter().fold(mix(0xcbf2_9ce4_8422_2325, seed), step)
 }
 
-pub fn mix(hash: u64, other: u64) -> u64 {
+fn mix(hash: u64, other: u64) -> u64 {
     let mixed = (hash ^ other.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 32)
 }
@@ -63,8 +85,8 @@ struct Tables {
     shapes: Vec<(PathBuf, Shape)>,
     /// Key to the table and the picture's place in it.
     pictures: BTreeMap<u64, (usize, u64)>,
-    /// Hash of the bitstream alone to the key; `None` where there are several.
-    by_bytes: BTreeMap<u64, Option<u64>>,
+    /// Hash of the bitstream alone to a key and its picture; `None` where there are several pictures.
+    by_bytes: BTreeMap<u64, Option<(u64, (usize, u64))>>,
 }
 
 static TABLES: Mutex<Option<Tables>> = Mutex::new(None);
@@ -93,12 +115,15 @@ impl Tables {
         let shape = Shape { width, height, depth: u32::try_from(depth).ok()? };
         let table = self.shapes.len();
         self.shapes.push((path.with_extension("yuv"), shape));
-        for (place, line) in lines.enumerate() {
-            let (key, bytes) = line.split_once(' ')?;
-            let (key, bytes) = (u64::from_str_radix(key, 16).ok()?, u64::from_str_radix(bytes, 16).ok()?);
-            self.pictures.entry(key).or_insert((table, place as u64));
-            let one = self.by_bytes.entry(bytes).or_insert(Some(key));
-            if *one != Some(key) {
+        for line in lines {
+            let mut words = line.split(' ');
+            let mut hash = || u64::from_str_radix(words.next()?, 16).ok();
+            let (key, bytes) = (hash()?, hash()?);
+            let place = words.next()?.parse().ok()?;
+            self.pictures.entry(key).or_insert((table, place));
+            let one = self.by_bytes.entry(bytes).or_insert(Some((key, (table, place))));
+            // Several keys of one picture are no contradiction.
+            if one.is_some_and(|(_, same)| same != (table, place)) {
                 *one = None;
             }
         }
@@ -125,20 +150,57 @@ fn with<T>(look: impl FnOnce(&mut Tables) -> T) -> T {
     look(tables)
 }
 
+/// What a picture becomes in a surface that held `old`: `bitstream` is all of it, `references` are the keys of what it
+/// refers to, `second` says that it is the second field.
+pub fn decoded(
+    control: &Control,
+    seed: u64,
+    bitstream: &[u8],
+    mut references: Vec<u64>,
+    second: Option<Surface>,
+    wrong: bool,
+) -> Surface {
+    let mut bytes = hash(seed, bitstream);
+    references.sort_unstable();
+    references.dedup();
+    let mut key = references.iter().fold(bytes, |key, other| mix(key, *other));
+    let mut wrong = wrong;
+    if let Some(first) = second {
+        key = mix(first.key, key);
+        bytes = mix(first.bytes, bytes);
+        wrong |= first.wrong;
+    }
+    Surface { key: settle(control, key, bytes), bytes, wrong }
+}
+
+/// What tells a decoder's pictures from those of another kind with the same bytes.
+pub fn seed(codec: u32, shape: Shape) -> u64 {
+    let Shape { width, height, depth } = shape;
+    (u64::from(codec) << 48) ^ (u64::from(depth) << 40) ^ ((width as u64) << 20) ^ height as u64
+}
+
 /// The key that a decoded picture goes by: its own, or, unless `strict`, where no table knows that one and only one
 /// picture has these bytes, that picture's. So a group that was entered in its middle finds its pictures.
-pub fn settle(control: &Control, key: u64, bytes: u64) -> u64 {
+fn settle(control: &Control, key: u64, bytes: u64) -> u64 {
     if control.flag("strict", true) {
         return key;
     }
     with(|tables| match tables.by_bytes.get(&bytes) {
-        Some(Some(other)) if !tables.pictures.contains_key(&key) => *other,
+        Some(Some((other, _))) if !tables.pictures.contains_key(&key) => *other,
         _ => key,
     })
 }
 
 /// The picture as the device lays it out: NV12, or P010 and its like, the chroma below the luma.
 pub fn paint(control: &Control, surface: &Surface, shape: Shape) -> Vec<u8> {
+    let mut bytes = right(control, surface, shape);
+    if surface.wrong {
+        bytes[shape.height / 2 * shape.pitch() + shape.width / 4] ^= 0x40;
+    }
+    bytes
+}
+
+fn right(control: &Control, surface: &Surface, shape: Shape) -> Vec<u8> {
     if control.text("record").is_some() {
         return vec![0x80; shape.bytes()];
     }
