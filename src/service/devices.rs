@@ -246,7 +246,7 @@ impl Devices {
                 let devices = Arc::clone(&self);
                 proofs.spawn(async move { devices.prove(&id).await });
             }
-            let next_ms = self.lock().iter().filter_map(|device| device.breaker.proof_due_ms()).min();
+            let next_ms = self.proof_due_ms();
             tokio::select! {
                 () = stop::asked(&mut stop) => return,
                 () = opened => {}
@@ -258,6 +258,11 @@ impl Devices {
                 }
             }
         }
+    }
+
+    /// When the next proof of a device is due; none while all stand ready or are being proved.
+    pub fn proof_due_ms(&self) -> Option<i64> {
+        self.lock().iter().filter_map(|device| device.breaker.proof_due_ms()).min()
     }
 
     /// Numbers for the metrics.

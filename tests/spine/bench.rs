@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stillframe::model::device::DeviceRow;
 use stillframe::model::ids::{AccountId, ClaimToken, Incarnation, JobId, VideoId};
 use stillframe::model::spec::{Points, SnapshotSpec};
 use stillframe::service::batch::scheduler::Orders;
@@ -35,20 +36,38 @@ pub struct Bench {
     pub store: Store,
     pub clock: ManualClock,
     pub stop: watch::Sender<bool>,
+    pub devices: Arc<Devices>,
+    /// Dropped with the rest: that ends what keeps the devices.
+    _keeping: watch::Sender<bool>,
+    node: PathBuf,
     folder: tempfile::TempDir,
     _settings: watch::Sender<Arc<Settings>>,
 }
 
 impl Bench {
+    /// Without devices.
     pub async fn new() -> Bench {
+        Bench::with("", &[("STILLFRAME_DEVICES_BACKEND", "cpu")]).await
+    }
+
+    /// With one device whose node says this, and further settings.
+    pub async fn beside(node: &str, more: &[(&str, &str)]) -> Bench {
+        Bench::with(node, more).await
+    }
+
+    async fn with(says: &str, more: &[(&str, &str)]) -> Bench {
         let folder = tempfile::tempdir().unwrap();
+        let node = folder.path().join("node");
+        std::fs::write(&node, says).unwrap();
+        let named = [("STILLFRAME_DEVICES_VAAPI", node.to_str().unwrap())];
         let media = folder.path().canonicalize().unwrap().join("media");
         std::fs::create_dir(&media).unwrap();
         let store = Store::open(&folder.path().join("stillframe.db")).await.unwrap();
         store.start_incarnation(&Incarnation("now".into()), START_MS).await.unwrap();
         let clock = ManualClock::new(START_MS);
-        let cpu = [("STILLFRAME_DEVICES_BACKEND".to_owned(), "cpu".to_owned())];
-        let settings = Settings::load(&Flags::default(), cpu).unwrap();
+        let variables =
+            named.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = Settings::load(&Flags::default(), variables).unwrap();
         let pool = PoolConfig {
             run_cpu: settings.worker.run_cpu,
             no_progress: settings.worker.no_progress,
@@ -57,13 +76,16 @@ impl Bench {
         let run_cpu = settings.worker.run_cpu;
         let devices =
             Devices::new(&settings.devices, run_cpu, pool.budget.clone(), Clock::Manual(clock.clone()));
+        let devices = Arc::new(devices);
+        let keeping = watch::Sender::new(false);
+        tokio::spawn(Arc::clone(&devices).keep(keeping.subscribe()));
         let settings = watch::Sender::new(Arc::new(settings));
         let pipeline = Pipeline {
             store: store.clone(),
             objects: ObjectStore::local(folder.path().join("objects")).unwrap(),
             roots: MediaRoots { roots: vec![media] },
             pool: Arc::new(Pool::start(pool).await.unwrap()),
-            devices: Arc::new(devices),
+            devices: Arc::clone(&devices),
             settings: settings.subscribe(),
             clock: Clock::Manual(clock.clone()),
             base_url: "http://test".into(),
@@ -71,7 +93,37 @@ impl Bench {
             partials: Partials::default(),
         };
         let pipeline = Arc::new(pipeline);
-        Bench { pipeline, store, clock, stop: watch::Sender::new(false), folder, _settings: settings }
+        let stop = watch::Sender::new(false);
+        Bench { pipeline, store, clock, stop, devices, _keeping: keeping, node, folder, _settings: settings }
+    }
+
+    /// Waits until the device stands ready.
+    pub async fn ready(&self) {
+        self.look_for(|offer| !offer.is_empty()).await;
+    }
+
+    /// Waits until what is on offer is as wanted.
+    pub async fn look_for(&self, wanted: impl Fn(&[DeviceRow]) -> bool) {
+        while !wanted(&self.devices.offer()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// From now on the device fares so.
+    pub fn node_says(&self, text: &str) {
+        std::fs::write(&self.node, text).unwrap();
+    }
+
+    /// Walks of a video on the CPU, and on the device.
+    pub fn walks(&self, name: &str) -> (u64, u64) {
+        let dots = |by| std::fs::metadata(self.path(&format!("{name}.{by}"))).map_or(0, |file| file.len());
+        (dots("cpu"), dots("gpu"))
+    }
+
+    /// Where the pictures of a job were decoded, in asked order.
+    pub async fn backends(&self, job: &JobId) -> Vec<&'static str> {
+        let rows = self.store.points(job).await.unwrap();
+        rows.iter().map(|row| row.shown.as_ref().map_or("none", |shown| shown.backend.name())).collect()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -105,6 +157,8 @@ impl Bench {
     }
 
     pub async fn submit(&self, video: &VideoId, name: &str, instants_ms: &[i64]) -> JobId {
+        // A job's name is part of file names.
+        let name = name.replace(['.', '-'], "");
         let id = JobId(format!("{name:0>32}"));
         let spec = SnapshotSpec::of(Points::List(instants_ms.to_vec()));
         let job = NewJob {
@@ -123,7 +177,7 @@ impl Bench {
     /// Claims what is due of a video and runs it in the background.
     pub async fn begin(&self, video: &VideoId) -> JoinHandle<()> {
         let token = ClaimToken(uuid::Uuid::new_v4().simple().to_string());
-        let now_ms = Clock::Manual(self.clock.clone()).now_ms();
+        let now_ms = self.now_ms();
         let incarnation = Incarnation("now".into());
         let claim = self.store.claim(ACCOUNT, video, &token, &incarnation, now_ms).await.unwrap();
         let claim = claim.expect("something is due");
@@ -141,6 +195,10 @@ impl Bench {
     /// After every pause that a job may have to make.
     pub fn later(&self) {
         self.clock.advance(Duration::from_secs(60));
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        Clock::Manual(self.clock.clone()).now_ms()
     }
 
     pub async fn job(&self, job: &JobId) -> Job {

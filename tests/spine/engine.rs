@@ -1,9 +1,12 @@
 //! An engine without a decoder: the video's text says what happens at which instant.
 //!
-//! Each line of a video is a word and an instant in ms: `crash 500`, `fail 700`, `hold 900` (work until asked to stop),
-//! `corrupt 800` (the whole batch fails there), `quit 300` (ends as if all were done), `end 2000` (the video's end).
+//! Each line of a video is a word and an instant in ms; the words of a device (`device.rs`) begin with `gpu:`. `crash 500`, `fail 700`, `hold 900` (work until asked to stop),
+//! `corrupt 800` (the whole batch fails there), `quit 300` (ends as if all were done), `end 2000` (the video's end),
+//! `wants 0` (a device on offer pays). Every walk leaves a dot beside its video.
 
 use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -17,11 +20,15 @@ use stillframe::model::time::TimeBase;
 /// The engine that the zygote of this program runs.
 pub fn engine(batch: &VideoBatch, source: Source, _grant: Grant, out: &dyn Deliver) -> (Ended, Stats) {
     let Source::Fd(video) = source;
+    leave_a_dot(&video, "cpu");
     let script = read(&File::from(video));
     let end_ms = at(&script, "end").unwrap_or(60_000);
     // The receiver outlives every walk of these tests.
     let say = |message| out.deliver(message).expect("somebody listens");
     say(Message::Planned(planned(batch, end_ms)));
+    if !batch.offer.is_empty() && at(&script, "wants").is_some() {
+        return (Ended::DeviceWanted, Stats { opens: 1, ..Stats::default() });
+    }
     for (job, entry) in (0..).zip(&batch.jobs) {
         for (asked, asked_ms) in (0..).zip(instants(&entry.spec.points)) {
             if asked_ms >= end_ms
@@ -33,7 +40,8 @@ pub fn engine(batch: &VideoBatch, source: Source, _grant: Grant, out: &dyn Deliv
             let point = PointKey { job, asked };
             let stats = Stats { frames_decoded: 1, ..Stats::default() };
             say(Message::RunBegins { points: vec![point], stats });
-            match script.iter().find(|(_, ms)| *ms == asked_ms).map(|(word, _)| word.as_str()) {
+            let mut words = script.iter().filter(|(word, ms)| *ms == asked_ms && !word.starts_with("gpu:"));
+            match words.next().map(|(word, _)| word.as_str()) {
                 Some("crash") => {
                     kill_process(getpid(), Signal::KILL).expect("a signal");
                     unreachable!("killed");
@@ -53,7 +61,7 @@ pub fn engine(batch: &VideoBatch, source: Source, _grant: Grant, out: &dyn Deliv
                     }
                     return (Ended::Stopped, Stats::default());
                 }
-                _ => picture(point, asked_ms, end_ms, &say),
+                _ => picture(point, asked_ms, end_ms, Backend::Cpu, &say),
             }
             say(Message::RunEnds { points: vec![point] });
         }
@@ -61,7 +69,7 @@ pub fn engine(batch: &VideoBatch, source: Source, _grant: Grant, out: &dyn Deliv
     (Ended::Done, Stats { frames_decoded: 3, ..Stats::default() })
 }
 
-fn picture(point: PointKey, asked_ms: i64, end_ms: i64, say: &impl Fn(Message)) {
+pub fn picture(point: PointKey, asked_ms: i64, end_ms: i64, backend: Backend, say: &impl Fn(Message)) {
     let shown = Shown {
         status: PointStatus::Ok,
         shown_ms: asked_ms,
@@ -69,7 +77,7 @@ fn picture(point: PointKey, asked_ms: i64, end_ms: i64, say: &impl Fn(Message)) 
         width: 16,
         height: 16,
         key_frame: true,
-        backend: Backend::Cpu,
+        backend,
         frame_md5: None,
     };
     say(Message::Shown { point, shown });
@@ -80,7 +88,15 @@ fn picture(point: PointKey, asked_ms: i64, end_ms: i64, say: &impl Fn(Message)) 
     say(Message::Image(EncodedImage { job: point.job, kind, width: 16, height: 16, bytes }));
 }
 
-fn read(video: &File) -> Vec<(String, i64)> {
+/// Tells those who look into the folder of the video that it was walked.
+pub fn leave_a_dot(video: &OwnedFd, by: &str) {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", video.as_raw_fd())).expect("a path");
+    let path = format!("{}.{by}", path.display());
+    let dots = File::options().create(true).append(true).open(path);
+    dots.expect("a folder that is ours").write_all(b".").expect("a dot");
+}
+
+pub fn read(video: &File) -> Vec<(String, i64)> {
     let mut text = [0; 4096];
     let length = video.read_at(&mut text, 0).expect("a video");
     let text = String::from_utf8_lossy(&text[..length]).into_owned();
@@ -90,18 +106,18 @@ fn read(video: &File) -> Vec<(String, i64)> {
         .collect()
 }
 
-fn at(script: &[(String, i64)], word: &str) -> Option<i64> {
+pub fn at(script: &[(String, i64)], word: &str) -> Option<i64> {
     script.iter().find(|(seen, _)| seen == word).map(|(_, ms)| *ms)
 }
 
-fn instants(points: &Points) -> Vec<i64> {
+pub fn instants(points: &Points) -> Vec<i64> {
     match points {
         Points::List(list) => list.clone(),
         _ => Vec::new(),
     }
 }
 
-fn planned(batch: &VideoBatch, end_ms: i64) -> Planned {
+pub fn planned(batch: &VideoBatch, end_ms: i64) -> Planned {
     let point = |asked_ms| PlannedPoint { asked_ms, past_end: asked_ms >= end_ms };
     let jobs = batch.jobs.iter().map(|entry| PlannedJob {
         points: instants(&entry.spec.points).into_iter().map(point).collect(),
