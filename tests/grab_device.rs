@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -55,17 +57,13 @@ fn complaints(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What is true about the pictures of a grab, and their files; all but where they were decoded.
-fn pictures(told: &Value, out: &Path) -> Vec<(Value, Vec<u8>)> {
-    let entries = told["pictures"].as_array().unwrap().iter();
-    entries
-        .map(|entry| {
-            let mut entry = entry.clone();
-            let file = std::fs::read(out.join(entry["file"].as_str().unwrap())).unwrap();
-            entry.as_object_mut().unwrap().remove("backend");
-            (entry, file)
-        })
-        .collect()
+/// What is true about the pictures and sheets of a grab, all but where they were decoded, and the bytes of every file.
+fn pictures(told: &Value, out: &Path) -> (Vec<Value>, Value, BTreeMap<OsString, Vec<u8>>) {
+    let mut entries = told["pictures"].as_array().unwrap().clone();
+    entries.iter_mut().for_each(|entry| drop(entry.as_object_mut().unwrap().remove("backend")));
+    let files = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap());
+    let files = files.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect();
+    (entries, told["sheets"].clone(), files)
 }
 
 fn backends(told: &Value) -> Vec<&str> {
@@ -161,6 +159,22 @@ fn what_a_fault_leaves_undone_is_the_cpus() {
     assert_eq!(grabbed.told["stats"]["backend"], "cpu");
     // Both walks are in the sum.
     assert_eq!(grabbed.told["stats"]["opens"], 2);
+}
+
+#[test]
+fn a_sheet_that_a_device_did_not_finish_is_whole() {
+    let file = light();
+    let fake = double(&file);
+    let sprite = r#"{"Columns":2,"Lines":2,"CellWidth":"64","CellHeight":"36"}"#;
+    let flags = ["--count", "7", "--sprite", sprite];
+    let clean = same_as_cpu(&file, &fake, &flags, &["--backend", "cuda"]);
+    assert_eq!(clean.told["sheets"].as_array().unwrap().len(), 2);
+    let transfers = fake.calls("StreamSynchronize");
+    for left in 0..7 {
+        fake.control(&[&format!("StreamSynchronize@{}=1", transfers - left)]);
+        let grabbed = same_as_cpu(&file, &fake, &flags, &["--backend", "cuda"]);
+        assert_eq!((fallback(&grabbed).1, grabbed.told["delivered"].as_u64()), ("copy", Some(7)));
+    }
 }
 
 #[test]

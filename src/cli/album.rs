@@ -122,7 +122,12 @@ impl Deliver for Album<'_> {
                 self.with(|pages| pages.planned = Some(planned));
             }
             Message::Shown { point, shown } => {
-                self.with(|pages| pages.shown.insert(point.asked, shown));
+                self.with(|pages| {
+                    // As in the daemon: the picture that is there keeps what was told with it.
+                    if !pages.files.contains_key(&ImageKind::Picture { asked: point.asked }) {
+                        pages.shown.insert(point.asked, shown);
+                    }
+                });
                 self.advance();
             }
             Message::PointFailed { point, failure } => {

@@ -65,7 +65,8 @@ impl JobProgress {
     /// Takes what is true about a point's frame. False, and nothing changes, when this job has no such open point.
     pub fn take_shown(&mut self, asked: u32, shown: Shown) -> bool {
         let taken = self.may_come(asked);
-        if taken {
+        // A frame that comes again for a sheet alone is told in its cell's size; the picture that is there keeps its own.
+        if taken && !self.pictures.contains_key(&asked) {
             self.shown.insert(asked, shown);
         }
         taken

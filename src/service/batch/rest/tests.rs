@@ -114,6 +114,21 @@ fn a_missing_sheet_makes_all_its_cells_wanted_again() {
 }
 
 #[test]
+fn a_picture_keeps_its_size_when_its_cell_comes_again() {
+    let mut job = begun(true, &[false, false], Some(2));
+    assert!(job.take_shown(0, Shown { width: 640, ..shown() }) && job.take_picture(0, 9));
+    assert!(job.take_shown(1, Shown { width: 640, ..shown() }));
+    // The walk ended; the next one makes the sheet and the second picture.
+    assert!(
+        job.take_shown(0, Shown { width: 64, ..shown() })
+            && job.take_shown(1, Shown { width: 320, ..shown() })
+    );
+    assert!(job.take_picture(1, 9) && job.take_sheet(0, 128, 36, 9));
+    assert!(job.is_decided());
+    assert_eq!(job.shown.values().map(|shown| shown.width).collect::<Vec<_>>(), [640, 320]);
+}
+
+#[test]
 fn a_sheet_whose_cells_all_failed_need_not_come() {
     let mut job = begun(false, &[false, false, false], Some(2));
     assert!(!job.take_picture(0, 1), "cells are not kept");
