@@ -349,6 +349,7 @@ mod tests {
         let picture = H264Picture {
             sequence: Arc::clone(&sequence),
             idr: true,
+            discards: false,
             reference: true,
             brings_sets: true,
             frame_num: 0,

@@ -249,9 +249,8 @@ impl Home {
         drop((home, place));
         let (device, pid) = (&self.id, helper.pid);
         match by {
-            Some(by @ (ReplacedBy::Fault | ReplacedBy::Died)) => {
-                tracing::warn!(%device, pid, by = by.name(), "helper of a device is gone");
-            }
+            // A fault is told by whoever hears of it.
+            Some(ReplacedBy::Died) => tracing::warn!(%device, pid, "helper of a device died"),
             by => tracing::debug!(%device, pid, by = by.map(ReplacedBy::name), "helper of a device ended"),
         }
         self.changed.notify_waiters();
