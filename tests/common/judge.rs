@@ -168,6 +168,12 @@ pub fn end_ms(truth: &Truth, media: &Value) -> i64 {
     truth.duration_ms.min(media["duration_ms"].as_i64().expect("a duration"))
 }
 
+/// The name without the hash in front of it, which is another one wherever the clips lie.
+pub fn name(file: &Path) -> &str {
+    let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+    name.split_once('-').filter(|(hash, _)| hash.len() == 12).map_or(name, |(_, name)| name)
+}
+
 /// Twenty random instants, each alone would be the same: asked together in shuffled order. Returns what is wrong.
 pub fn judge(file: &Path) -> Vec<String> {
     let media = product_view(file);
@@ -177,7 +183,7 @@ pub fn judge(file: &Path) -> Vec<String> {
 
 /// As `judge`, with what is known of the file already.
 pub fn judge_with(file: &Path, truth: &Truth, media: &Value) -> Vec<String> {
-    let mut dice = Dice::new(&file.file_name().expect("a name").to_string_lossy());
+    let mut dice = Dice::new(name(file));
     let end = end_ms(truth, media);
     let mut times = vec![0, end - 1];
     while times.len() < 22 {

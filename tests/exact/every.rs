@@ -15,7 +15,7 @@ use stillframe::model::limits::FRAME_PIXELS_MAX;
 use stillframe::model::snapshot::{PointStatus, Shown};
 use stillframe::model::spec::{AskedSize, Points, SnapshotSpec};
 
-use crate::common::judge::{Dice, Truth};
+use crate::common::judge::{Dice, Truth, name};
 
 /// How many frames of a file are asked for.
 #[derive(Clone, Copy)]
@@ -125,7 +125,7 @@ fn shuffle<T>(items: &mut [T], dice: &mut Dice) {
 
 /// Asks for the file's frames; `end_ms` is its duration as the product sees it.
 pub fn judge(file: &Path, truth: &Truth, end_ms: i64, effort: Effort) -> Verdict {
-    let mut dice = Dice::new(&file.file_name().expect("a name").to_string_lossy());
+    let mut dice = Dice::new(name(file));
     let mut questions: Vec<Question> =
         (0..truth.frames.len()).filter_map(|index| question(truth, index, end_ms, &mut dice)).collect();
     let unreachable = truth.frames.len() - questions.len();

@@ -10,7 +10,7 @@ use crate::child::{CUDA, child, on, on_cpu, on_device};
 use crate::common;
 use crate::common::clips;
 use crate::common::fake::{Fake, cuda, table};
-use crate::common::judge::{Dice, product_view};
+use crate::common::judge::{Dice, name, product_view};
 
 /// The built-in clip that a kind of stream is proved with.
 pub fn proof(class: CodecClass) -> PathBuf {
@@ -39,7 +39,7 @@ pub fn knowing(class: CodecClass, clip: &Path) -> Fake {
 /// So many instants, each some time of the clip, the first and the last among them.
 pub fn instants(clip: &Path, count: usize) -> Vec<i64> {
     let end = product_view(clip)["duration_ms"].as_i64().expect("a duration");
-    let mut dice = Dice::new(&clip.file_name().unwrap().to_string_lossy());
+    let mut dice = Dice::new(name(clip));
     let mut times = vec![0, end - 1];
     times.extend((2..count).map(|_| dice.below(end)));
     times.sort_unstable();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::common::judge::product_view;
 use crate::common::{clips, json, stillframe};
 use crate::pictures::{first, still};
 use crate::tools::{check_footage, clip, grab_at};
@@ -165,6 +166,16 @@ fn d12_an_hls_playlist_is_refused_by_name() {
     // Nor is a playlist obeyed under another name.
     std::fs::copy(folder.path().join("rung_0.m3u8"), folder.path().join("film.mp4")).unwrap();
     assert_eq!(refused(&folder.path().join("film.mp4")).0, "not_media");
+}
+
+/// FLV's last tag, which only says that nothing follows, is no key frame to go to: the last group is entered once.
+#[test]
+fn the_end_mark_of_flv_is_no_key_frame() {
+    let file = clip("h264_end.flv", "5", &["-c:v", "libx264", "-g", "50", "-bf", "0"]);
+    let end = product_view(&file)["duration_ms"].as_i64().expect("a duration");
+    let times = format!("{},{}", end - 800, end - 1);
+    let plan = json(stillframe().args(["plan", "--json", "--times-ms", &times]).arg(&file));
+    assert_eq!(plan["runs"].as_array().map(Vec::len), Some(1), "{plan}");
 }
 
 #[test]

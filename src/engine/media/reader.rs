@@ -24,6 +24,8 @@ use crate::model::time::{Seconds, TimeBase};
 const BROKEN_MAX: u32 = 1_000;
 /// Without an index, instants further ahead than this are worth a seek.
 const FAR_SECONDS: i64 = 10;
+/// FLV's video tag with nothing behind its own header.
+const EMPTY_TAG_BYTES: i32 = 5;
 
 /// How the container can be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,9 +182,18 @@ impl Reader {
             Entry::Guess => Ahead::Far(Seconds::of_ms(FAR_SECONDS * 1000).floor_pts(self.time_base)),
             // SAFETY: the entry is read before anything else is done with the index.
             Entry::Index => unsafe {
-                let (at, flags) = (self.in_index(pts), ffi::AVSEEK_FLAG_BACKWARD);
-                let entry = ffi::avformat_index_get_entry_from_timestamp(self.raw_stream(), at, flags);
-                if entry.is_null() { Ahead::Unknown } else { Ahead::Key((*entry).timestamp) }
+                let (mut at, flags) = (self.in_index(pts), ffi::AVSEEK_FLAG_BACKWARD);
+                loop {
+                    let entry = ffi::avformat_index_get_entry_from_timestamp(self.raw_stream(), at, flags);
+                    match entry.as_ref() {
+                        None => return Ahead::Unknown,
+                        // FLV's mark of the end of a sequence counts as a key frame.
+                        Some(entry) if (1..=EMPTY_TAG_BYTES).contains(&entry.size()) => {
+                            at = entry.timestamp - 1
+                        }
+                        Some(entry) => return Ahead::Key(entry.timestamp),
+                    }
+                }
             },
         }
     }
