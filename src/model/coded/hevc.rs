@@ -19,6 +19,8 @@ pub struct HevcPicture {
     pub brings_sets: bool,
     /// Its packet ends a sequence (EOS, EOB).
     pub ends: bool,
+    /// It is to be shown (pic_output_flag).
+    pub is_shown: bool,
     /// What waits to be shown is to be thrown away (no_output_of_prior_pics_flag).
     pub discards: bool,
 }

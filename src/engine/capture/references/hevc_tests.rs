@@ -43,6 +43,7 @@ fn picture(kind: u8, count: u32, keeps: &[i64], reads: usize) -> HevcPicture {
         waits: 2,
         brings_sets: false,
         ends: false,
+        is_shown: true,
         discards: false,
     }
 }

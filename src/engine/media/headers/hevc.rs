@@ -69,7 +69,10 @@ impl Hevc {
             None => {}
         }
         match self.picture(data) {
-            Some(picture) => Coded::Hevc(picture.into()),
+            Some(picture) => {
+                header.hidden |= !picture.is_shown;
+                Coded::Hevc(picture.into())
+            }
             None => Coded::Unknown,
         }
     }
@@ -214,7 +217,7 @@ fn slice(unit: &[u8], kind: u8, sets: &Sets, picture: &mut Option<HevcPicture>) 
     }
     bits.take(pps.extra_bits);
     let slice_type = bits.golomb();
-    bits.take(u32::from(pps.output_flag));
+    let is_shown = !pps.output_flag || bits.take(1) == 1;
     if sps.planes_apart {
         bits.take(2);
     }
@@ -245,6 +248,7 @@ fn slice(unit: &[u8], kind: u8, sets: &Sets, picture: &mut Option<HevcPicture>) 
                 waits: sps.reorder,
                 brings_sets: false,
                 ends: false,
+                is_shown,
                 discards,
             });
         }

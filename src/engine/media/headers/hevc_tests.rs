@@ -182,6 +182,28 @@ fn sets_that_are_news_are_told() {
 }
 
 #[test]
+fn a_picture_that_is_not_to_be_shown_is_hidden() {
+    let mut with_flag = Writer::default();
+    with_flag.zeros(2).put(0b01, 2).put(0, 3).put(0, 1).put(1, 1).zeros(2).golomb(0).put(0, 2).put(0, 1);
+    with_flag.zeros(2).put(0, 4).put(0, 2).put(0, 1).put(0, 1).put(0, 1).put(0, 1).golomb(0).put(0, 2);
+    let mut parser = Hevc::new(&annex_b(&[sps(), with_flag.unit(PPS, 0)]), false);
+    for is_shown in [true, false] {
+        let mut header = FrameHeader {
+            start: Start::No,
+            key: false,
+            hidden: false,
+            need: Need::Always,
+            field: Field::Frame,
+            resilient: false,
+        };
+        let mut idr = Writer::default();
+        idr.put(1, 1).put(0, 1).golomb(0).golomb(2).put(u32::from(is_shown), 1).put(3, 2).put(0, 32);
+        let coded = parser.read(&annex_b(&[idr.unit(19, 0)]), &mut header);
+        assert_eq!((told(coded).is_shown, header.hidden), (is_shown, !is_shown));
+    }
+}
+
+#[test]
 fn a_record_gives_its_sets() {
     let mut record = vec![0u8; 23];
     (record[0], record[21], record[22]) = (1, 3, 2);
