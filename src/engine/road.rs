@@ -372,6 +372,7 @@ mod tests {
             waits: 2,
             brings_sets: false,
             ends: false,
+            is_shown: true,
             discards,
         }))
     }
