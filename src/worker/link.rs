@@ -45,6 +45,14 @@ impl Hold {
         }
     }
 
+    /// Ends a process that cannot be believed; a helper even when it says that it is done.
+    pub async fn condemn(&self) {
+        match self {
+            Hold::Child(_) => self.kill(),
+            Hold::Helper(turn) => turn.condemn().await,
+        }
+    }
+
     /// True when the process is to outlive the batch.
     pub fn is_lasting(&self) -> bool {
         matches!(self, Hold::Helper(_))

@@ -143,9 +143,10 @@ impl Running {
                 Ok(Some((message, held))) => return Delivery::Message(message, held),
                 Ok(None) => {}
                 Err(fault) => {
-                    self.hold.kill();
+                    // First of all: this future may be dropped while it waits.
                     self.end.verdict = Some(Verdict::Misspoke(fault));
                     self.end.silent = true;
+                    self.hold.condemn().await;
                 }
             }
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::super::link::{Forked, Hold};
@@ -42,6 +42,8 @@ pub(super) struct Lasting {
     state: Mutex<State>,
     /// Told when the state changed under the keeper's eyes.
     pub poke: Notify,
+    /// Becomes true when the process is off the process table.
+    off: watch::Sender<bool>,
 }
 
 pub(super) struct State {
@@ -124,6 +126,7 @@ impl Lasting {
             wire,
             state: Mutex::new(state),
             poke: Notify::new(),
+            off: watch::Sender::new(false),
         });
         Ok((Turn { helper, id: 1 }, facts))
     }
@@ -185,13 +188,19 @@ impl Lasting {
             self.kill();
             timeout(GONE_WAIT, self.gone()).await.ok()?;
         }
-        reap(self.process).ok()
+        self.reap()
+    }
+
+    fn reap(&self) -> Option<Exit> {
+        let exit = reap(self.process).ok();
+        self.off.send_replace(true);
+        exit
     }
 
     /// Waits for one that could not be made to go.
     pub async fn wait_for_ever(&self) {
         self.gone().await;
-        reap(self.process).ok();
+        self.reap();
     }
 }
 
@@ -229,6 +238,15 @@ impl Turn {
             self.helper.kill();
             self.helper.poke.notify_one();
         }
+    }
+
+    /// Kills the helper even if this turn is over, and waits for its end with a limit: it cannot be believed any more.
+    pub async fn condemn(&self) {
+        self.helper.state().going.get_or_insert(Some(ReplacedBy::Died));
+        self.helper.kill();
+        self.helper.poke.notify_one();
+        // One that cannot be made to go keeps its place.
+        timeout(CLOSE_WAIT, self.helper.off.subscribe().wait_for(|off| *off)).await.ok();
     }
 
     /// Gives it back without anything done.
